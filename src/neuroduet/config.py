@@ -1,0 +1,371 @@
+"""One frozen configuration for a run: strict, printed resolved into the run folder.
+
+Every default stands here once. An unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from neuroduet.errors import UserError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BehaviourConfig(_Section):
+    """One behaviour to use as a modality.
+
+    Attributes:
+        name: Name used in masks, scores and predictions.
+        source: ``group.field`` of the recording.
+        kind: ``continuous`` or ``categorical``.
+        per: ``bin`` or ``trial``.
+    """
+
+    name: str
+    source: str
+    kind: Literal["continuous", "categorical"]
+    per: Literal["bin", "trial"]
+
+
+class WindowConfig(_Section):
+    """How a recording is cut into windows.
+
+    Attributes:
+        align: ``trial`` (around an event of each trial), ``continuous`` (tiles of fixed length),
+            or ``auto``: trials where the recording has them.
+        event: Column of the trial table to align to; ``None`` takes the whole trial, start to end
+            (windows may then differ in length).
+        pre_s: Seconds before the event.
+        post_s: Seconds after the event.
+        length_s: Length of a continuous window (s).
+        stride_s: Step between continuous windows (s); ``None`` means no overlap.
+        bin_size_s: Bin width (s); ``None`` means that of binned recordings, and 0.02 for events.
+        behaviour_grid: Where in a bin behaviours are sampled: its ``centre``, or its ``right``
+            edge as NEDS published (reference section 2.4).
+        max_gap_s: A behaviour sample further than this from a bin is missing there (s).
+    """
+
+    align: Literal["auto", "trial", "continuous"] = "auto"
+    event: str | None = None
+    pre_s: float = 0.0
+    post_s: float | None = None
+    length_s: float = Field(2.0, gt=0)
+    stride_s: float | None = None
+    bin_size_s: float | None = None
+    behaviour_grid: Literal["centre", "right"] = "centre"
+    max_gap_s: float = Field(0.1, gt=0)
+
+
+class SplitConfig(_Section):
+    """How windows are divided into train, valid and test.
+
+    Attributes:
+        kind: ``random`` (hash of seed, session and trial), ``blocked`` (runs of neighbouring
+            windows, with a gap between splits), ``given`` (``trials.split`` of the recording), or
+            ``auto``: given where the recording has one; else random for trials, blocked for
+            continuous windows.
+        train: Fraction of training windows.
+        valid: Fraction of validation windows; the rest is the test split.
+        seed: Seed of the hash.
+        blocks: Number of blocks per split (``blocked``).
+        gap_s: Windows closer than this to a window of another split are dropped (``blocked``).
+    """
+
+    kind: Literal["auto", "random", "blocked", "given"] = "auto"
+    train: float = Field(0.7, gt=0, lt=1)
+    valid: float = Field(0.1, ge=0, lt=1)
+    seed: int = 0
+    blocks: int = Field(5, ge=1)
+    gap_s: float = Field(2.0, ge=0)
+
+
+class DataConfig(_Section):
+    """What is read from the recordings.
+
+    Attributes:
+        windows: Windows.
+        split: Splits.
+        behaviours: Behaviours to use; ``None`` takes those the recordings name.
+        min_rate_hz: Units below this mean rate over the training windows are left out.
+    """
+
+    windows: WindowConfig = WindowConfig()
+    split: SplitConfig = SplitConfig()
+    behaviours: tuple[BehaviourConfig, ...] | None = None
+    min_rate_hz: float = Field(0.0, ge=0)
+
+
+class MaskingConfig(_Section):
+    """Which masking schemes training draws.
+
+    Attributes:
+        schemes: Weight of each scheme; names are the keys of ``neuroduet.masking.SCHEMES``.
+        ratio: Probability that a bin is hidden in the within- and cross-modality schemes.
+        hide_visible: Fraction of otherwise visible bins hidden without being scored.
+    """
+
+    schemes: dict[str, float] = Field(
+        default_factory=lambda: {
+            "encoding": 1.0,
+            "decoding": 1.0,
+            "self_spike": 1.0,
+            "self_behaviour": 1.0,
+            "random_token": 1.0,
+        }
+    )
+    ratio: float = Field(0.3, gt=0, lt=1)
+    hide_visible: float = Field(0.0, ge=0, lt=1)
+
+
+class ModelConfig(_Section):
+    """Architecture.
+
+    Attributes:
+        name: A key of ``neuroduet.models.MODELS``.
+        tokens: ``fused`` (one token per time bin, all modalities added) or ``separate`` (one token
+            per modality and bin); a behaviour given once per trial is always one token.
+        inputs: ``all``, ``activity`` (a decoding-only model) or ``behaviours`` (encoding-only).
+        width: Model width D.
+        layers: Number of transformer blocks.
+        heads: Attention heads.
+        feed_forward: Width of the hidden layer of a block.
+        dropout: Dropout on attention and feed-forward outputs (never inside attention).
+        unit_dropout: Probability that an input unit is silenced for a training sample.
+        input_rank: Rank of the input stitcher; ``None`` maps units to the width directly.
+        output_rank: Rank of the output stitcher; ``None`` maps the width to units directly.
+        input_kernel: Bins of the depthwise convolution over the spike input; 0 for none.
+        data_init: Start the stitchers from principal components of the training data.
+        readout_dropout: Dropout before the read-out of behaviours given once per trial.
+    """
+
+    name: str = "translator"
+    tokens: Literal["fused", "separate"] = "fused"
+    inputs: Literal["all", "activity", "behaviours"] = "all"
+    width: int = Field(128, ge=8)
+    layers: int = Field(3, ge=1)
+    heads: int = Field(4, ge=1)
+    feed_forward: int = Field(256, ge=8)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    unit_dropout: float = Field(0.3, ge=0, lt=1)
+    input_rank: int | None = 48
+    output_rank: int | None = 16
+    input_kernel: int = Field(9, ge=0)
+    data_init: bool = True
+    readout_dropout: float = Field(0.4, ge=0, lt=1)
+
+
+class LossConfig(_Section):
+    """Weights of the loss.
+
+    Attributes:
+        activity: Weight of the neural loss.
+        activity_unit: ``spike`` divides the Poisson loss by the mean training count (nats per
+            spike); ``entry`` is the plain mean over scored entries.
+        continuous: Weight of each continuous behaviour (squared error of z-scored values).
+        categorical: Weight of each categorical behaviour (cross-entropy).
+        label_smoothing: Label smoothing of the cross-entropy.
+    """
+
+    activity: float = 3.0
+    activity_unit: Literal["spike", "entry"] = "spike"
+    continuous: float = 1.0
+    categorical: float = 0.5
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+
+
+class TrainingConfig(_Section):
+    """Optimisation.
+
+    Attributes:
+        seed: Seed of weights, masks, dropout and order.
+        max_epochs: Upper bound on passes through the training windows.
+        max_steps: Upper bound on optimiser steps; ``None`` for no bound.
+        max_minutes: Upper bound on wall-clock time; the learning-rate schedule then follows
+            whichever budget is used up fastest.
+        batch_size: Windows per optimiser step.
+        sessions_per_batch: Sessions that share a step.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: AdamW weight decay (matrices only).
+        betas: AdamW momenta.
+        warmup: Fraction of the budget spent warming up.
+        div_factor: Peak over initial learning rate.
+        final_div_factor: Initial over final learning rate.
+        cycle_momentum: Move beta1 against the learning rate, 0.95 to 0.85 (as published).
+        clip: Largest gradient norm; ``None`` for no clipping.
+        ema: Decay of the weight average used for validation and prediction; 0 for none.
+        validate_every: Steps between validations; ``None`` means about once an epoch.
+        patience: Validations without improvement of the mean score before stopping; ``None`` never.
+        select: ``task`` keeps the best validation weights of every target, ``mean`` one set.
+        precision: ``32`` or ``bf16``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; ``None`` leaves torch's choice.
+        members: Size of the ensemble, trained in parallel processes of one thread each.
+        finetune: Which weights move: ``full``, ``probe`` (stitchers only) or ``gradual``
+            (stitchers first, then everything).
+    """
+
+    seed: int = 0
+    max_epochs: int = Field(100, ge=1)
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    batch_size: int = Field(16, ge=1)
+    sessions_per_batch: int = Field(1, ge=1)
+    learning_rate: float = Field(1.5e-3, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup: float = Field(0.1, gt=0, lt=1)
+    div_factor: float = 10.0
+    final_div_factor: float = 1e4
+    cycle_momentum: bool = False
+    clip: float | None = 1.0
+    ema: float = Field(0.995, ge=0, lt=1)
+    validate_every: int | None = None
+    patience: int | None = None
+    select: Literal["task", "mean"] = "task"
+    precision: Literal["32", "bf16"] = "32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    members: int = Field(1, ge=1)
+    finetune: Literal["full", "probe", "gradual"] = "full"
+
+
+class Config(_Section):
+    """Everything a run is made from.
+
+    Attributes:
+        preset: Name of the preset it started from.
+        data: What is read.
+        masking: What is hidden in training.
+        model: Architecture.
+        loss: Loss weights.
+        training: Optimisation.
+    """
+
+    preset: str = "duet"
+    data: DataConfig = DataConfig()
+    masking: MaskingConfig = MaskingConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Config:
+        if self.model.width % (2 * self.model.heads):
+            raise ValueError(
+                f"model.width {self.model.width} must be a multiple of twice model.heads "
+                f"({self.model.heads}), because rotary positions pair the entries of a head"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """The resolved configuration as YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def from_mapping(values: dict[str, Any]) -> Config:
+    """Validate a nested mapping.
+
+    Args:
+        values: Sections and keys of :class:`Config`.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        UserError: A key is unknown (the nearest known key is named) or a value is not allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(e) for e in error.errors())) from None
+
+
+def load_config(path: Path | str, base: Config | None = None) -> Config:
+    """Read a YAML file on top of a base configuration.
+
+    Args:
+        path: YAML file with any of the sections and keys of :class:`Config`.
+        base: Configuration the file changes; defaults to :class:`Config`'s own defaults.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        UserError: The file is missing, is not a mapping, or holds an unknown key or bad value.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no configuration file at {path}; give the path of a YAML file")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds a {type(values).__name__}, expected sections with keys")
+    return from_mapping(_merge((base or Config()).model_dump(), values))
+
+
+def override(config: Config, settings: list[str]) -> Config:
+    """Apply ``section.key=value`` settings, values written as in YAML.
+
+    Args:
+        config: Configuration to change.
+        settings: E.g. ``["training.max_epochs=5", "model.width=64"]``.
+
+    Returns:
+        The changed configuration.
+
+    Raises:
+        UserError: A setting has no ``=``, or its key or value is not allowed.
+    """
+    values = config.model_dump()
+    for setting in settings:
+        key, found, text = setting.partition("=")
+        if not found:
+            raise UserError(f"setting '{setting}' has no '='; write section.key=value")
+        change: Any = yaml.safe_load(text)
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        values = _merge(values, change)
+    return from_mapping(values)
+
+
+def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A new mapping with ``change`` laid over ``base``; ``masking.schemes`` is replaced whole."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        nested = isinstance(old, dict) and isinstance(value, dict) and key != "schemes"
+        merged[key] = _merge(old, value) if nested and old is not None else value
+    return merged
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        section = _section_of(error["loc"][:-1])
+        known = list(section.model_fields) if section else []
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown configuration key '{where}'; {hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"configuration key '{where}': {message}, found {error['input']!r}" if where else message
+
+
+def _section_of(location: tuple[Any, ...]) -> type[BaseModel] | None:
+    section: type[BaseModel] | None = Config
+    for part in location:
+        field = section.model_fields.get(str(part)) if section else None
+        annotation = field.annotation if field else None
+        section = annotation if isinstance(annotation, type) else BehaviourConfig
+    return section
