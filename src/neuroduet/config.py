@@ -359,7 +359,9 @@ def _explain(error: Any) -> str:
         hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
         return f"unknown configuration key '{where}'; {hint}"
     message = error["msg"].removeprefix("Value error, ")
-    return f"configuration key '{where}': {message}, found {error['input']!r}" if where else message
+    return (
+        f"configuration key '{where}': {message}, found {error['input']!r}" if where else message
+    )
 
 
 def _section_of(location: tuple[Any, ...]) -> type[BaseModel] | None:

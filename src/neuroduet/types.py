@@ -22,7 +22,7 @@ its own name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -141,6 +141,21 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scales:
+    """Training statistics that make the losses of different modalities comparable.
+
+    Attributes:
+        is_poisson: Whether the activity is counts.
+        activity: Mean count per bin (Poisson) or standard deviation (traces) of each unit.
+        behaviours: Standard deviation of each continuous behaviour's channels.
+    """
+
+    is_poisson: bool
+    activity: Float[Tensor, " N"]
+    behaviours: dict[str, Float[Tensor, " C"]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One number of a score table.
 
@@ -169,3 +184,21 @@ class Score:
     split: str = "test"
 
 
+class Predictor(Protocol):
+    """Anything the evaluation loop can score: a trained model, an ensemble, a baseline, an oracle."""
+
+    name: str
+
+    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
+        """Predict the scored modalities (the keys of ``masks.scored``) from the visible ones.
+
+        Args:
+            batch: Windows of one session, holding true values everywhere.
+            masks: What may be used and what will be scored.
+            task: Name of the task, for predictors that keep weights per task.
+
+        Returns:
+            Predictions of at least those scored modalities this predictor can answer; the others
+            are left out.
+        """
+        ...

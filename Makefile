@@ -1,0 +1,78 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh machine.
+#
+#   make demo    simulate, pretrain, finetune, compare (writes demo/)
+#   make test    the test suite
+#   make lint    ruff and mypy
+#   make bench   the benchmarks
+#   make docs    the documentation (writes site/)
+#
+# Another Python:       make test PYTHON=python3.12
+# Another torch build:  make demo INSTALL_TORCH="torch --index-url URL"
+#                       (URL as torch's own installation page gives it for your GPU)
+
+PYTHON ?= python3
+VENV ?= .venv
+INSTALL_TORCH ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.installed-docs
+# Held back by the user's own choice of torch; otherwise everything in constraints.txt holds.
+CONSTRAINTS := $(VENV)/constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench docs clean FORCE
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,11p'
+
+demo: $(INSTALLED)
+	$(BIN)/neuroduet demo --out demo
+
+# One thread per worker: threads that outnumber the cores make every test slower.
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest \
+	  -n auto --maxprocesses=4 --jaxtyping-packages=neuroduet,beartype.beartype $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+docs: $(DOCS_INSTALLED)
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "neuroduet needs Python 3.10 to 3.13; say which: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A given INSTALL_TORCH always installs; otherwise only changed requirements do.
+ifneq ($(strip $(INSTALL_TORCH)),)
+$(INSTALLED): FORCE
+endif
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+ifneq ($(strip $(INSTALL_TORCH)),)
+	$(BIN)/python -m pip install --quiet $(INSTALL_TORCH)
+	grep -v '^torch==' constraints.txt > $(CONSTRAINTS) || true
+else
+	cp constraints.txt $(CONSTRAINTS)
+endif
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[docs]'
+	@touch $@

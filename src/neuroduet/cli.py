@@ -1,0 +1,369 @@
+"""The command line: each command parses, calls one Python function and prints what came back.
+
+Heavy packages are imported inside the commands, so that ``neuroduet --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuroduet import __version__
+from neuroduet.config import Config, DataConfig, load_config, override
+from neuroduet.console import (
+    print_findings,
+    print_scores,
+    print_sessions,
+    training_progress,
+    write,
+)
+from neuroduet.errors import UserError, unknown
+from neuroduet.simulate import Size
+
+app = typer.Typer(
+    name="neuroduet",
+    help="Neural encoding and decoding with one multimodal masked transformer.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: rich would draw boxes around errors and cut their sentences at the edge.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Folder of recordings (.h5), or one of them.")
+]
+OutRun = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to create.")]
+OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")]
+OutDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
+Sessions = Annotated[
+    str | None,
+    typer.Option("--sessions", metavar="A,B", help="Sessions to use; all if not given."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file whose keys replace the preset's."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="E.g. training.seed=1; several are allowed."),
+]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option("--max-minutes", metavar="M", min=0.01, help="Stop training after M minutes."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after the program's name; those of the process if not given.
+
+    Returns:
+        Exit code: 0 done, 1 the doctor found a problem, 2 wrong use, 130 interrupted.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    _start_logging(debug)
+    words = _spread_settings([word for word in given if word != "--debug"])
+    try:
+        app(words, prog_name="neuroduet")
+    except SystemExit as stop:  # typer ends every command this way, a good one too
+        code = stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        code = 130
+    except (UserError, OSError) as error:
+        if debug:
+            raise
+        _complain(_sentence(error))
+        code = 2
+    if code == 130:
+        resumable = bool({"train", "finetune"} & set(words))
+        _complain("interrupted" + ("; --resume continues the run" if resumable else ""))
+    return code
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        write(f"neuroduet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and details; allowed anywhere.")
+    ] = False,
+) -> None:
+    # main() takes --debug out before parsing; it is declared here for the help text.
+    """Neural encoding and decoding with one multimodal masked transformer."""
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
+    sessions: Annotated[int, typer.Option("--sessions", min=1, help="Number of animals.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the world.")] = 0,
+    size: Annotated[Size, typer.Option("--size", help="Trials and units of a session.")] = "small",
+) -> None:
+    """Write recordings of simulated animals with known rates."""
+    _require_unused(out, resume=False)
+    from neuroduet.simulate import simulate as write_sessions
+
+    write_sessions(out=out, sessions=sessions, seed=seed, size=size)
+    write(f"{sessions} simulated recordings are in {out}")
+    _next("train", "--data", out, "--out", "runs/first")
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Recording, or folder of them.")],
+) -> None:
+    """Check recordings and list what they hold."""
+    _require(path)
+    from neuroduet.data.session import open_sessions
+
+    print_sessions(open_sessions(path, DataConfig()))
+
+
+@app.command()
+def train(
+    data: Data,
+    out: OutRun,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="duet, neds or neds_faithful.")
+    ] = "duet",
+    sessions: Sessions = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    max_minutes: MaxMinutes = None,
+    resume: Resume = False,
+) -> None:
+    """Train a model on one or several sessions."""
+    _require(data)
+    _require_unused(out, resume)
+    resolved = _configure(preset, config, [*(settings or []), *_budget(max_minutes)])
+    from neuroduet.training.fit import train as fit
+
+    with training_progress() as report:
+        run = fit(
+            config=resolved,
+            data=data,
+            out=out,
+            sessions=_names(sessions),
+            resume=resume,
+            report=report,
+        )
+    write(f"the run is in {run}")
+    _next("evaluate", run, "--data", data)
+
+
+@app.command()
+def finetune(
+    run: Run,
+    data: Data,
+    out: OutRun,
+    sessions: Sessions = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="full, probe (stitchers only) or gradual."),
+    ] = None,
+    settings: Settings = None,
+    max_minutes: MaxMinutes = None,
+    resume: Resume = False,
+) -> None:
+    """Adapt a trained model to sessions it has not seen."""
+    _require_run(run)
+    _require(data)
+    _require_unused(out, resume)
+    chosen = [f"training.finetune={strategy}"] if strategy else []
+    from neuroduet.training.finetune import finetune as adapt
+
+    with training_progress() as report:
+        adapted = adapt(
+            run=run,
+            data=data,
+            sessions=_names(sessions),
+            out=out,
+            settings=[*(settings or []), *chosen, *_budget(max_minutes)],
+            resume=resume,
+            report=report,
+        )
+    write(f"the run is in {adapted}")
+    _next("evaluate", adapted, "--data", data)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Data,
+    sessions: Sessions = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option("--tasks", metavar="A,B", help="Tasks, e.g. encoding,decoding,regions."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Score table to write; RUN/scores.csv."),
+    ] = None,
+) -> None:
+    """Score a trained model on the test windows."""
+    _require_run(run)
+    _require(data)
+    from neuroduet.tasks.run import evaluate_run
+
+    path = out or run / "scores.csv"
+    scores = evaluate_run(
+        run=run, data=data, sessions=_names(sessions), tasks=_names(tasks), out=path
+    )
+    print_scores(scores)
+    write(f"the scores of every session are in {path}")
+
+
+@app.command()
+def baselines(
+    data: Data,
+    out: OutFile,
+    sessions: Sessions = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Score linear models on the same windows and splits."""
+    _require(data)
+    resolved = _configure("duet", config, settings or [])
+    from neuroduet.tasks.run import baselines as score_baselines
+
+    print_scores(score_baselines(data=data, out=out, sessions=_names(sessions), config=resolved))
+    write(f"the scores of every session are in {out}")
+
+
+@app.command()
+def embed(run: Run, out: OutFile) -> None:
+    """Write the learned embedding of every unit."""
+    _require_run(run)
+    from neuroduet.tasks.run import embed_run
+
+    embed_run(run=run, out=out)
+    write(f"the unit embeddings are in {out}")
+
+
+@app.command()
+def predict(run: Run, data: Data, out: OutDir) -> None:
+    """Write predicted rates and behaviours of every window."""
+    _require_run(run)
+    _require(data)
+    from neuroduet.tasks.run import predict_run
+
+    predict_run(run=run, data=data, out=out)
+    write(f"the predictions are in {out}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Simulate, train, finetune and compare, in a few minutes."""
+    from neuroduet.demo import demo as run_demo
+
+    run_demo(out=out)
+    write(f"the demo is in {out}; open {out / 'report.html'}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation and train a small model for a moment."""
+    from neuroduet.doctor import examine
+
+    findings = examine()
+    print_findings(findings)
+    if any(finding.remedy for finding in findings):
+        raise typer.Exit(1)
+
+
+def _configure(preset: str, file: Path | None, settings: list[str]) -> Config:
+    """The preset, changed by the file, changed by the settings."""
+    from neuroduet.presets import PRESETS
+
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    config = PRESETS[preset]()
+    return override(load_config(file, config) if file else config, settings)
+
+
+def _budget(max_minutes: float | None) -> list[str]:
+    return [] if max_minutes is None else [f"training.max_minutes={max_minutes}"]
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Names separated by commas."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _spread_settings(words: list[str]) -> list[str]:
+    """Let several settings follow one ``--set``, as in ``--set a.b=1 c.d=2``."""
+    spread: list[str] = []
+    for word in words:
+        follows = len(spread) > 1 and spread[-2] == "--set"
+        if follows and re.match(r"\w+(\.\w+)+=", word):
+            spread.append("--set")
+        spread.append(word)
+    return spread
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"there is nothing at {path}; give a recording (.h5) or a folder of them")
+
+
+def _require_run(run: Path) -> None:
+    if not (run / "config.yaml").is_file():
+        raise UserError(
+            f"{run} is not a run folder: it has no config.yaml; give the --out of train"
+        )
+
+
+def _require_unused(out: Path, resume: bool) -> None:
+    if out.is_dir() and any(out.iterdir()) and not resume:
+        if (out / "config.yaml").is_file():
+            raise UserError(f"{out} already holds a run; choose another --out or add --resume")
+        raise UserError(f"{out} already holds files; choose a new or empty folder")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, expected a folder; choose another one")
+
+
+def _sentence(error: UserError | OSError) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"there is no file or folder {error.filename}; check the path"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror.lower()}; check the path and its permissions"
+    return " ".join(str(error).split()) if isinstance(error, OSError) else str(error)
+
+
+def _start_logging(debug: bool) -> None:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("neuroduet").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _next(*words: str | Path) -> None:
+    write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
+
+
+def _complain(text: str) -> None:
+    write(f"error: {text}", stderr=True)

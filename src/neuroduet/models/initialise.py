@@ -1,0 +1,151 @@
+"""Starting values of a session's stitchers, from its training windows only.
+
+Several hundred units with a spike in one bin of twenty are too little to learn low-rank loadings
+by gradient alone within minutes; principal components of the training activity are a good start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from neuroduet.data.session import Session
+from neuroduet.models.translator import Translator
+from neuroduet.nn.stitch import module_key
+from neuroduet.types import Batch
+
+CHUNK = 32
+SMOOTHING_BINS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """Principal components of smoothed, noise-normalised activity.
+
+    Attributes:
+        vectors: Unit axis, one column per component, by decreasing variance.
+        deviations: Standard deviation along each component.
+        noise_scale: What the activity was divided by: the square root of the mean count (Poisson)
+            or the standard deviation (traces).
+        sqrt_mean: Mean of the square-rooted counts, or of the traces.
+    """
+
+    vectors: Float[np.ndarray, "N R"]
+    deviations: Float[np.ndarray, " R"]
+    noise_scale: Float[np.ndarray, " N"]
+    sqrt_mean: Float[np.ndarray, " N"]
+
+
+def set_up_session(model: Translator, session: Session) -> None:
+    """Give a session's stitchers their training statistics and starting values.
+
+    Args:
+        model: Model that already has stitchers for the session.
+        session: The session; only its training windows are read.
+    """
+    key, statistics = module_key(session.info.id), session.statistics
+    stitch_in, stitch_out = model.inputs[key], model.outputs[key]
+    found = components(session)
+    mean = np.maximum(statistics.mean_activity, _floor(session))
+    poisson = session.info.is_poisson
+    with torch.no_grad():
+        stitch_in.centre.copy_(_tensor(found.sqrt_mean))
+        stitch_in.scale.copy_(_tensor(found.noise_scale))
+        stitch_out.centre.copy_(_tensor(statistics.mean_activity))
+        stitch_out.scale.copy_(_tensor(mean if poisson else found.noise_scale))
+        stitch_out.bias.copy_(_tensor(np.log(mean) if poisson else np.zeros_like(mean)))
+        if model.config.data_init:
+            _fill(stitch_in.weight, found.vectors)
+            loadings = found.vectors * found.deviations
+            if poisson:
+                loadings = loadings / found.noise_scale[:, None]
+            _fill(stitch_out.loadings, loadings)
+        for behaviour in session.info.behaviours:
+            if behaviour.kind == "continuous":
+                scaler = model.behaviour_scales[key][module_key(behaviour.name)]
+                scaler.centre.copy_(_tensor(statistics.behaviour_mean[behaviour.name]))
+                scaler.scale.copy_(_tensor(statistics.behaviour_scale[behaviour.name]))
+
+
+def components(session: Session) -> Components:
+    """Principal components of a session's training activity (Gram matrix, then ``eigh``).
+
+    Args:
+        session: The session.
+
+    Returns:
+        All components with their scales.
+    """
+    poisson = session.info.is_poisson
+    mean = session.statistics.mean_activity.astype(np.float64)
+    if poisson:
+        noise_scale = np.sqrt(np.maximum(mean, _floor(session)))
+    else:
+        noise_scale = session.statistics.scale_activity.astype(np.float64)
+    units = len(mean)
+    gram, sqrt_sum, n = np.zeros((units, units)), np.zeros(units), 0
+    kernel = _gaussian(SMOOTHING_BINS)
+    for batch in _training_batches(session):
+        activity, valid = batch.activity.double().numpy(), batch.valid.numpy()
+        centred = (activity - mean) / noise_scale * valid[..., None]
+        smooth = _smooth(centred, kernel)[valid]
+        gram += smooth.T @ smooth
+        sqrt_sum += (np.sqrt(activity) if poisson else activity)[valid].sum(0)
+        n += int(valid.sum())
+    values, vectors = np.linalg.eigh(gram / max(n, 1))
+    order = np.argsort(values)[::-1]
+    return Components(
+        vectors=_with_fixed_sign(vectors[:, order]),
+        deviations=np.sqrt(np.maximum(values[order], 0.0)),
+        noise_scale=noise_scale,
+        sqrt_mean=sqrt_sum / max(n, 1),
+    )
+
+
+def _training_batches(session: Session) -> Iterator[Batch]:
+    windows = session.indices("train")
+    for start in range(0, len(windows), CHUNK):
+        yield session.batch(windows[start : start + CHUNK])
+
+
+def _floor(session: Session) -> float:
+    """Half a spike in all training bins: the rate of a unit that never fired there."""
+    bins = session.windows.bins[session.indices("train")].sum()
+    return 0.5 / max(int(bins), 1)
+
+
+def _gaussian(sigma_bins: float) -> Float[np.ndarray, " k"]:
+    reach = int(np.ceil(3 * sigma_bins))
+    bump = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_bins) ** 2)
+    return bump / bump.sum()
+
+
+def _smooth(x: Float[np.ndarray, "W T N"], kernel: Float[np.ndarray, " k"]) -> np.ndarray:
+    """Convolve over time (zero outside the window), one shifted sum per kernel entry."""
+    reach, bins = len(kernel) // 2, x.shape[1]
+    padded = np.pad(x, ((0, 0), (reach, reach), (0, 0)))
+    smooth = np.zeros_like(x)
+    for offset, weight in enumerate(kernel):
+        smooth += weight * padded[:, offset : offset + bins]
+    return smooth
+
+
+def _with_fixed_sign(vectors: Float[np.ndarray, "N R"]) -> Float[np.ndarray, "N R"]:
+    """Each column with its largest entry positive, so that results do not depend on LAPACK."""
+    largest = np.abs(vectors).argmax(0)
+    return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
+
+
+def _fill(parameter: Tensor, columns: np.ndarray) -> None:
+    """Overwrite as many columns as both have; columns beyond the data keep their random start."""
+    shared = min(parameter.shape[1], columns.shape[1])
+    parameter[:, :shared] = _tensor(columns[:, :shared])
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32)

@@ -1,0 +1,93 @@
+"""What a task is: which modalities it hides, and under which names the hidden ones are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from neuroduet.masking import hide, to_masks
+from neuroduet.types import Batch, Masks, SessionInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way in which a task masks a session.
+
+    Variants that score the same targets are parts of one question (units hidden in turns, say):
+    what they predict is merged before it is scored.
+
+    Attributes:
+        hidden: Modalities that may not be seen.
+        targets: Scored modalities, and the name each has in the ``target`` column of the scores.
+    """
+
+    hidden: frozenset[str]
+    targets: dict[str, str]
+
+
+class Task(Protocol):
+    """A question put to a predictor by hiding something.
+
+    Attributes:
+        name: Name of the task; its key in :data:`neuroduet.tasks.TASKS`.
+        oracle: Key of ``Session.truth`` that holds the best possible answer, or ``None``.
+    """
+
+    name: str
+    oracle: str | None
+
+    def variants(self, info: SessionInfo) -> tuple[Variant, ...]:
+        """The ways this task masks a session; none if the session cannot answer it."""
+        ...
+
+    def masks(self, batch: Batch, variant: Variant) -> Masks:
+        """The masks of one variant; ``scored`` has the keys of ``variant.targets`` only."""
+        ...
+
+
+class SessionData(Protocol):
+    """The part of :class:`neuroduet.data.session.Session` that scoring needs."""
+
+    @property
+    def info(self) -> SessionInfo:
+        """Units and behaviours of the session."""
+        ...
+
+    @property
+    def windows(self) -> Any:
+        """Table of windows; ``trial`` is -1 where a window is not a trial."""
+        ...
+
+    @property
+    def statistics(self) -> Any:
+        """Statistics of the training windows."""
+        ...
+
+    def indices(self, split: str) -> np.ndarray:
+        """Windows of a split."""
+        ...
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Windows, binned."""
+        ...
+
+    def truth(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """True expected counts per bin ``(B, T, N)`` of simulated windows, else nothing."""
+        ...
+
+
+def whole_masks(batch: Batch, variant: Variant) -> Masks:
+    """Masks that hide whole modalities.
+
+    Args:
+        batch: The batch the masks are for.
+        variant: What to hide and what to score.
+
+    Returns:
+        Visible is not hidden and observed; scored is observed, for the variant's targets only.
+    """
+    masks = to_masks(batch, hide(batch, dict.fromkeys(variant.hidden, True)))
+    scored = {name: masks.scored[name] for name in variant.targets if name in masks.scored}
+    return Masks(visible=masks.visible, scored=scored)

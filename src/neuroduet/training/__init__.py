@@ -1,0 +1,1 @@
+"""Training: the engine's thin shell around the functional core."""

@@ -1,0 +1,89 @@
+"""Files of a run folder: written whole or not at all, and never executable."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from neuroduet.errors import UserError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: a reader sees the old content or the new, never a part.
+
+    Args:
+        path: Where to; its folder is made if needed.
+        content: What.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None
+) -> None:
+    """Write tensors as safetensors, with JSON-able notes in the header, atomically."""
+    contiguous = {name: x.detach().cpu().contiguous().clone() for name, x in tensors.items()}
+    write_bytes(path, save(contiguous, metadata={"notes": json.dumps(notes or {})}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote.
+
+    Args:
+        path: A safetensors file.
+
+    Returns:
+        Tensors by name, and the notes.
+
+    Raises:
+        UserError: The file is missing or is not a whole safetensors file.
+    """
+    if not path.is_file():
+        raise UserError(f"no weights at {path}; is this a finished run folder?")
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a readable safetensors file ({error}); restore it or train again"
+        ) from None
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """Versions and machine facts that a result depends on."""
+    packages = ("neuroduet", "torch", "torch_brain", "lightning", "numpy", "scipy", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in packages},
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "seed": seed,
+    }

@@ -1,0 +1,102 @@
+"""Finetune a trained run on new sessions: the shared core goes along, stitchers start fresh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from neuroduet.config import Config, override
+from neuroduet.data.session import Session, open_sessions
+from neuroduet.errors import UserError
+from neuroduet.models import build
+from neuroduet.models.initialise import set_up_session
+from neuroduet.models.translator import Translator
+from neuroduet.training.fit import Report, finish_ensemble, fit, prepare_folder, run_jobs
+from neuroduet.training.runs import Ensemble, TrainedModel, load_run
+
+
+def finetune(
+    run: Path | str,
+    data: Path | str,
+    sessions: list[str] | None,
+    out: Path | str,
+    settings: list[str] | None = None,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Path:
+    """Finetune a run on sessions it has not seen.
+
+    Args:
+        run: Run folder of the pretrained model (an ensemble is finetuned member by member).
+        data: A recording, or a folder of recordings.
+        sessions: Ids of the new sessions; ``None`` takes all of ``data``.
+        out: Run folder to write.
+        settings: ``section.key=value`` changes to the pretrained run's configuration, e.g.
+            ``training.finetune=probe``.
+        resume: Continue from the last checkpoint in ``out``.
+        report: See :func:`neuroduet.training.fit.train`.
+
+    Returns:
+        The new run folder.
+
+    Raises:
+        UserError: The run, data and settings do not fit each other.
+    """
+    out = Path(out)
+    pretrained = load_run(run)
+    config = override(pretrained.config, settings or [])
+    if config.model != pretrained.config.model:
+        raise UserError("finetuning keeps the architecture; leave model.* settings as they are")
+    if isinstance(pretrained, Ensemble):
+        return _finetune_members(Path(run), pretrained, data, sessions, out, settings, resume)
+    prepare_folder(out, config, resume)
+    opened = open_sessions(Path(data), config.data, sessions, pretrained.behaviours)
+    torch.manual_seed(config.training.seed)
+    return fit(_transfer(pretrained, opened, config), opened, config, out, resume, report)
+
+
+def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config) -> Translator:
+    """A model for new sessions with the pretrained shared core."""
+    known = {behaviour.name for behaviour in pretrained.behaviours}
+    new = [b.name for s in sessions for b in s.info.behaviours if b.name not in known]
+    if new:
+        raise UserError(
+            f"the pretrained model has no behaviour '{new[0]}' (it knows "
+            f"{', '.join(sorted(known))}); name the behaviours to use in data.behaviours"
+        )
+    model = build(config.model, [session.info for session in sessions])
+    assert isinstance(model, Translator)
+    copy_core(pretrained.model, model)
+    for session in sessions:
+        set_up_session(model, session)
+    return model
+
+
+def copy_core(source: Translator, target: Translator) -> None:
+    """Copy every parameter that does not belong to a single session."""
+    own = {id(p) for p in target.stitchers()}
+    given: dict[str, nn.Parameter] = dict(source.named_parameters())
+    with torch.no_grad():
+        for name, parameter in target.named_parameters():
+            if id(parameter) not in own:
+                parameter.copy_(given[name])
+
+
+def _finetune_members(
+    run: Path,
+    pretrained: Ensemble,
+    data: Path | str,
+    sessions: list[str] | None,
+    out: Path,
+    settings: list[str] | None,
+    resume: bool,
+) -> Path:
+    prepare_folder(out, override(pretrained.config, settings or []), resume)
+    jobs = []
+    for folder in sorted((run / "members").iterdir()):
+        member_out = out / "members" / folder.name
+        jobs.append((finetune, (folder, data, sessions, member_out, settings, resume)))
+    run_jobs(jobs, None)
+    return finish_ensemble(out)

@@ -1,0 +1,220 @@
+"""Train a model on recordings: from a configuration and a folder to a run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from neuroduet.config import Config, TrainingConfig
+from neuroduet.data.session import Session, open_sessions
+from neuroduet.errors import UserError
+from neuroduet.models import build
+from neuroduet.models.initialise import set_up_session
+from neuroduet.models.translator import Translator
+from neuroduet.training.files import environment, read_tensors, write_text
+from neuroduet.training.module import Steps, TrainingModule, best_path, read_metrics
+from neuroduet.training.runs import save_model
+from neuroduet.training.state import MEAN, Progress, load_checkpoint
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[Progress, float, dict[str, float]], None]
+
+
+def train(
+    config: Config,
+    data: Path | str,
+    out: Path | str,
+    sessions: list[str] | None = None,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Path:
+    """Train from scratch (or go on with a stopped run).
+
+    Args:
+        config: Everything about the run.
+        data: A recording, or a folder of recordings.
+        out: Run folder to write.
+        sessions: Ids of the sessions to train on; ``None`` takes all.
+        resume: Continue from the last checkpoint in ``out``.
+        report: Called after every validation with the counters, the used fraction of the budget
+            and the validation scores.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: Data, configuration and run folder do not fit each other.
+    """
+    out = Path(out)
+    prepare_folder(out, config, resume)
+    if config.training.members > 1:
+        return _train_members(config, data, out, sessions, resume, report)
+    opened = open_sessions(Path(data), config.data, sessions)
+    torch.manual_seed(config.training.seed)
+    model = build(config.model, [session.info for session in opened])
+    for session in opened:
+        set_up_session(model, session)
+    return fit(model, opened, config, out, resume, report)
+
+
+def fit(
+    model: Translator,
+    sessions: Sequence[Session],
+    config: Config,
+    out: Path,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Path:
+    """Train a given model on opened sessions and write its run folder.
+
+    Args:
+        model: Model with stitchers for all the sessions.
+        sessions: Where training and validation windows come from.
+        config: Everything about the run.
+        out: Run folder.
+        resume: Continue from the last checkpoint in ``out``.
+        report: See :func:`train`.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: There is nothing to train on.
+    """
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    _check_windows(sessions)
+    total = total_steps(sessions, config)
+    module = TrainingModule(model, sessions, config, out, total, report)
+    if resume and (out / "checkpoints" / "last.safetensors").is_file():
+        module.progress = load_checkpoint(
+            out / "checkpoints" / "last.safetensors", model, module.average, module.optimizer
+        )
+        module.rows = read_metrics(out / "metrics.csv", module.progress.step)
+    if module.progress.step < total and module.used() < 1.0:
+        _run_lightning(module, Steps(sessions, config, module.progress.step, total), config, out)
+    if MEAN not in module.progress.best:
+        log.warning("no validation windows: the last weights are kept")
+    save_model(out, config, model, _best_weights(out, module))
+    return out
+
+
+def total_steps(sessions: Sequence[Session], config: Config) -> int:
+    """Optimiser steps of a whole run, exactly: epochs times batches, or ``max_steps``."""
+    per_epoch = Steps(sessions, config, 0, 0).per_epoch
+    total = per_epoch * config.training.max_epochs
+    return min(total, config.training.max_steps or total)
+
+
+def prepare_folder(out: Path, config: Config, resume: bool) -> None:
+    """Create a run folder with its resolved configuration, or check the one to go on with.
+
+    Raises:
+        UserError: The folder is in use, or holds another configuration than the one to resume.
+    """
+    path = out / "config.yaml"
+    if resume:
+        if path.is_file() and path.read_text() != config.to_yaml():
+            raise UserError(
+                f"{path} differs from the given settings; resume with the settings the run was "
+                "started with, or choose another --out"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} already holds files; choose another --out or add --resume")
+    write_text(path, config.to_yaml())
+    write_text(out / "env.json", json.dumps(environment(config.training.seed), indent=1))
+
+
+def _check_windows(sessions: Sequence[Session]) -> None:
+    for session in sessions:
+        if len(session.indices("train")) == 0:
+            raise UserError(
+                f"session {session.info.id} has no training windows; check data.split and "
+                "data.windows, or leave it out with --sessions"
+            )
+
+
+def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Path) -> None:
+    # Lightning's import takes seconds: only training pays for it.
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    training = config.training
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer = Trainer(
+            max_epochs=1,
+            min_epochs=0,
+            accelerator={"cuda": "gpu"}.get(training.device, training.device),
+            devices=1,
+            precision="bf16-mixed" if training.precision == "bf16" else "32-true",
+            gradient_clip_val=training.clip,
+            logger=TensorBoardLogger(out, name="", version="tensorboard"),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, DataLoader(steps, batch_size=None))
+
+
+def _best_weights(out: Path, module: TrainingModule) -> dict[str, dict[str, torch.Tensor]]:
+    if MEAN not in module.progress.best:
+        return {MEAN: module.average.shadow}
+    keys = module.progress.best if module.config.training.select == "task" else [MEAN]
+    return {key: read_tensors(best_path(out, key))[0] for key in keys}
+
+
+def _train_members(
+    config: Config,
+    data: Path | str,
+    out: Path,
+    sessions: list[str] | None,
+    resume: bool,
+    report: Report | None,
+) -> Path:
+    """Train each member in a process and with a thread of its own: faster than sharing threads."""
+    members = [member_config(config, index) for index in range(config.training.members)]
+    jobs = [
+        (member, data, out / "members" / f"{index:02d}", sessions, resume)
+        for index, member in enumerate(members)
+    ]
+    run_jobs([(train, job) for job in jobs], report)
+    return finish_ensemble(out)
+
+
+def member_config(config: Config, index: int) -> Config:
+    """Configuration of one member: its own seed, one thread."""
+    changes = {"seed": config.training.seed + index, "members": 1, "threads": 1}
+    training = TrainingConfig(**(config.training.model_dump() | changes))
+    return config.model_copy(update={"training": training})
+
+
+def run_jobs(jobs: Sequence[tuple[Callable[..., Path], tuple]], report: Report | None) -> None:
+    """Run training functions in parallel processes, as many as there are cores."""
+    workers = min(len(jobs), os.cpu_count() or 1)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = [pool.submit(function, *arguments) for function, arguments in jobs]
+        for index, future in enumerate(futures):
+            future.result()
+            log.info("member %d of %d is trained", index + 1, len(futures))
+
+
+def finish_ensemble(out: Path) -> Path:
+    """Show the first member's curves as the ensemble's, so that every run folder looks alike."""
+    first = sorted((out / "members").iterdir())[0]
+    shutil.copyfile(first / "metrics.csv", out / "metrics.csv")
+    return out

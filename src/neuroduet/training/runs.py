@@ -1,0 +1,208 @@
+"""A finished run as something that predicts: one model, or an ensemble of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuroduet.config import Config, from_mapping
+from neuroduet.errors import UserError, unknown
+from neuroduet.models import build
+from neuroduet.models.translator import Translator
+from neuroduet.nn.stitch import module_key
+from neuroduet.training.files import read_tensors, write_tensors, write_text
+from neuroduet.training.state import MEAN
+from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction, SessionInfo
+
+SCHEMA = 1
+"""Version of the layout of ``model/config.json``."""
+
+Weights = dict[str, Tensor]
+
+
+class TrainedModel:
+    """A trained model with the weights that were best for each target (a ``Predictor``)."""
+
+    def __init__(
+        self, name: str, config: Config, model: Translator, best: dict[str, Weights]
+    ) -> None:
+        self.name, self.config, self.model, self.best = name, config, model.eval(), best
+        self._loaded = ""
+        self._use(MEAN)
+
+    @property
+    def sessions(self) -> list[SessionInfo]:
+        """Sessions the model has stitchers for."""
+        return list(self.model.session_infos.values())
+
+    @property
+    def behaviours(self) -> tuple[Behaviour, ...]:
+        """Behaviours the model knows."""
+        return self.model.behaviours
+
+    @torch.inference_mode()
+    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
+        """Predict the scored modalities, each with its own best weights."""
+        if batch.session not in self.model.session_infos:
+            raise unknown("session", batch.session, self.model.session_infos)
+        activity, behaviours = None, {}
+        for key in self._needed(list(masks.scored)):
+            self._use(key)
+            answer = self.model([batch], [masks.visible])[0]
+            if self._key_of(NEURAL) == key and NEURAL in masks.scored:
+                activity = answer.activity
+            behaviours |= {
+                name: values
+                for name, values in answer.behaviours.items()
+                if name in masks.scored and self._key_of(name) == key
+            }
+        return Prediction(activity=activity, behaviours=behaviours)
+
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """Embedding of every unit of every session, ``(N, E)``."""
+        self._use(self._key_of(NEURAL))
+        return {
+            info.id: self.model.unit_embeddings(info.id).cpu().numpy() for info in self.sessions
+        }
+
+    def _key_of(self, target: str) -> str:
+        return target if target in self.best else MEAN
+
+    def _needed(self, targets: list[str]) -> list[str]:
+        return list(dict.fromkeys(self._key_of(t) for t in targets))
+
+    def _use(self, key: str) -> None:
+        if key != self._loaded:
+            self.model.load_state_dict(self.best[key], strict=False)
+            self._loaded = key
+
+
+class Ensemble:
+    """Several models of the same sessions, averaged (a ``Predictor``).
+
+    Log-rates and log-probabilities are averaged as such (a geometric mean), continuous behaviours
+    in their own units.
+    """
+
+    def __init__(self, name: str, members: Sequence[TrainedModel]) -> None:
+        self.name, self.members = name, list(members)
+        self.config, self.sessions = members[0].config, members[0].sessions
+        self.behaviours = members[0].behaviours
+
+    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
+        """Average of the members' predictions."""
+        answers = [member.predict(batch, masks, task) for member in self.members]
+        activity = [a.activity for a in answers if a.activity is not None]
+        categorical = {b.name for b in self.behaviours if b.kind == "categorical"}
+        behaviours = {}
+        for name in answers[0].behaviours:
+            values = torch.stack([a.behaviours[name] for a in answers])
+            if name in categorical:
+                values = values.log_softmax(-1)
+            behaviours[name] = values.mean(0)
+        return Prediction(
+            activity=torch.stack(activity).mean(0) if activity else None, behaviours=behaviours
+        )
+
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """The members' embeddings side by side."""
+        parts = [member.embeddings() for member in self.members]
+        return {key: np.concatenate([p[key] for p in parts], axis=1) for key in parts[0]}
+
+
+def save_model(out: Path, config: Config, model: Translator, best: dict[str, Weights]) -> None:
+    """Write ``model/``: a configuration, the weights, and the best weights per target.
+
+    Args:
+        out: Run folder.
+        config: Resolved configuration.
+        model: The model (its buffers and session descriptions are saved too).
+        best: Parameters per target; :data:`~neuroduet.training.state.MEAN` must be among them.
+    """
+    folder = out / "model"
+    write_tensors(folder / "model.safetensors", model.state_dict() | best[MEAN])
+    files = {}
+    for key, weights in best.items():
+        if key != MEAN:
+            files[key] = f"best-{module_key(key)}.safetensors"
+            write_tensors(folder / files[key], weights)
+    description = {
+        "schema": SCHEMA,
+        "config": config.model_dump(mode="json"),
+        "sessions": [asdict(info) for info in model.session_infos.values()],
+        "best": files,
+    }
+    write_text(folder / "config.json", json.dumps(description, indent=1))
+
+
+def load_run(run: Path | str) -> TrainedModel | Ensemble:
+    """Open a run folder for prediction.
+
+    Args:
+        run: A folder written by ``train`` or ``finetune``.
+
+    Returns:
+        The model, or the ensemble of its ``members``.
+
+    Raises:
+        UserError: The folder is not a finished run, or a file in it is damaged.
+    """
+    run = Path(run)
+    members = sorted((run / "members").glob("*/model/config.json"))
+    if members:
+        parts = [_load_one(path.parents[1]) for path in members]
+        return Ensemble(parts[0].name, parts)
+    return _load_one(run)
+
+
+def _load_one(run: Path) -> TrainedModel:
+    description = _read_description(run)
+    config = from_mapping(description["config"])
+    sessions = [_session_info(values) for values in description["sessions"]]
+    model = build(config.model, sessions)
+    weights, _ = read_tensors(run / "model" / "model.safetensors")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"the weights in {run} do not fit its configuration: {reason}") from None
+    best = {MEAN: {name: p.detach().clone() for name, p in model.named_parameters()}}
+    for key, name in description["best"].items():
+        best[key] = read_tensors(run / "model" / Path(name).name)[0]
+    return TrainedModel(config.preset, config, model, best)
+
+
+def _read_description(run: Path) -> dict[str, Any]:
+    path = run / "model" / "config.json"
+    if not path.is_file():
+        raise UserError(f"{run} is not a finished run: it has no model/config.json; train first")
+    try:
+        description = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); restore it or train again") from None
+    if description.get("schema") != SCHEMA:
+        raise UserError(
+            f"{path} has layout version {description.get('schema')}, this program reads {SCHEMA}; "
+            "install the version that wrote it"
+        )
+    return dict(description)
+
+
+def _session_info(values: dict[str, Any]) -> SessionInfo:
+    behaviours = tuple(
+        Behaviour(**(b | {"classes": tuple(b["classes"])})) for b in values["behaviours"]
+    )
+    regions = None if values["regions"] is None else tuple(values["regions"])
+    return SessionInfo(
+        **(
+            values
+            | {"behaviours": behaviours, "regions": regions, "units": tuple(values["units"])}
+        )
+    )
