@@ -28,7 +28,9 @@ CONSTRAINTS := $(VENV)/constraints.txt
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,11p'
 
+# The demo refuses a used folder; here it is the demo's own.
 demo: $(INSTALLED)
+	rm -rf demo
 	$(BIN)/neuroduet demo --out demo
 
 # One thread per worker: threads that outnumber the cores make every test slower.

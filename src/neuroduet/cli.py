@@ -6,7 +6,6 @@ Heavy packages are imported inside the commands, so that ``neuroduet --help`` an
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -18,12 +17,27 @@ from neuroduet import __version__
 from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
+    print_recordings,
     print_scores,
-    print_sessions,
     training_progress,
     write,
 )
 from neuroduet.errors import UserError, unknown
+from neuroduet.options import (
+    ConfigFile,
+    Data,
+    MaxMinutes,
+    OutDir,
+    OutFile,
+    OutRun,
+    Resume,
+    Run,
+    Sessions,
+    Settings,
+    budget,
+    names,
+    spread_settings,
+)
 from neuroduet.simulate import Size
 
 app = typer.Typer(
@@ -35,31 +49,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
-Data = Annotated[
-    Path, typer.Option("--data", metavar="DIR", help="Folder of recordings (.h5), or one of them.")
-]
-OutRun = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to create.")]
-OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")]
-OutDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
-Sessions = Annotated[
-    str | None,
-    typer.Option("--sessions", metavar="A,B", help="Sessions to use; all if not given."),
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="YAML file whose keys replace the preset's."),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="E.g. training.seed=1; several are allowed."),
-]
-MaxMinutes = Annotated[
-    float | None,
-    typer.Option("--max-minutes", metavar="M", min=0.01, help="Stop training after M minutes."),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,11 +63,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     _start_logging(debug)
-    words = _spread_settings([word for word in given if word != "--debug"])
+    words = spread_settings([word for word in given if word != "--debug"])
     try:
         app(words, prog_name="neuroduet")
     except SystemExit as stop:  # typer ends every command this way, a good one too
         code = stop.code if isinstance(stop.code, int) else 0
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns it into exit(1)
+            code = 130
     except KeyboardInterrupt:
         code = 130
     except (UserError, OSError) as error:
@@ -88,14 +79,15 @@ def main(arguments: list[str] | None = None) -> int:
         code = 2
     if code == 130:
         resumable = bool({"train", "finetune"} & set(words))
-        _complain("interrupted" + ("; --resume continues the run" if resumable else ""))
+        write("interrupted" + ("; --resume continues the run" if resumable else ""), stderr=True)
     return code
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         write(f"neuroduet {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -136,9 +128,18 @@ def inspect(
 ) -> None:
     """Check recordings and list what they hold."""
     _require(path)
+    from neuroduet.data.recording import describe, find_recordings
     from neuroduet.data.session import open_sessions
 
-    print_sessions(open_sessions(path, DataConfig()))
+    summaries = [describe(file) for file in find_recordings(path)]
+    if any(summary["problems"] for summary in summaries):
+        print_recordings(summaries, {})
+        raise typer.Exit(2)
+    windows = {}
+    for session in open_sessions(path, DataConfig()):
+        counts = [len(session.indices(split)) for split in ("train", "valid", "test")]
+        windows[session.info.id] = "/".join(map(str, counts))
+    print_recordings(summaries, windows)
 
 
 @app.command()
@@ -157,7 +158,7 @@ def train(
     """Train a model on one or several sessions."""
     _require(data)
     _require_unused(out, resume)
-    resolved = _configure(preset, config, [*(settings or []), *_budget(max_minutes)])
+    resolved = _configure(preset, config, [*(settings or []), *budget(max_minutes)])
     from neuroduet.training.fit import train as fit
 
     with training_progress() as report:
@@ -165,7 +166,7 @@ def train(
             config=resolved,
             data=data,
             out=out,
-            sessions=_names(sessions),
+            sessions=names(sessions),
             resume=resume,
             report=report,
         )
@@ -198,9 +199,9 @@ def finetune(
         adapted = adapt(
             run=run,
             data=data,
-            sessions=_names(sessions),
+            sessions=names(sessions),
             out=out,
-            settings=[*(settings or []), *chosen, *_budget(max_minutes)],
+            settings=[*(settings or []), *chosen, *budget(max_minutes)],
             resume=resume,
             report=report,
         )
@@ -229,7 +230,7 @@ def evaluate(
 
     path = out or run / "scores.csv"
     scores = evaluate_run(
-        run=run, data=data, sessions=_names(sessions), tasks=_names(tasks), out=path
+        run=run, data=data, sessions=names(sessions), tasks=names(tasks), out=path
     )
     print_scores(scores)
     write(f"the scores of every session are in {path}")
@@ -248,7 +249,7 @@ def baselines(
     resolved = _configure("duet", config, settings or [])
     from neuroduet.tasks.run import baselines as score_baselines
 
-    print_scores(score_baselines(data=data, out=out, sessions=_names(sessions), config=resolved))
+    print_scores(score_baselines(data=data, out=out, sessions=names(sessions), config=resolved))
     write(f"the scores of every session are in {out}")
 
 
@@ -282,8 +283,9 @@ def demo(
     """Simulate, train, finetune and compare, in a few minutes."""
     from neuroduet.demo import demo as run_demo
 
-    run_demo(out=out)
-    write(f"the demo is in {out}; open {out / 'report.html'}")
+    found = run_demo(out=out)
+    print_scores(found.scores)
+    write(f"the figures are in {found.report}")
 
 
 @app.command()
@@ -305,26 +307,6 @@ def _configure(preset: str, file: Path | None, settings: list[str]) -> Config:
         raise unknown("preset", preset, PRESETS)
     config = PRESETS[preset]()
     return override(load_config(file, config) if file else config, settings)
-
-
-def _budget(max_minutes: float | None) -> list[str]:
-    return [] if max_minutes is None else [f"training.max_minutes={max_minutes}"]
-
-
-def _names(text: str | None) -> list[str] | None:
-    """Names separated by commas."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _spread_settings(words: list[str]) -> list[str]:
-    """Let several settings follow one ``--set``, as in ``--set a.b=1 c.d=2``."""
-    spread: list[str] = []
-    for word in words:
-        follows = len(spread) > 1 and spread[-2] == "--set"
-        if follows and re.match(r"\w+(\.\w+)+=", word):
-            spread.append("--set")
-        spread.append(word)
-    return spread
 
 
 def _require(path: Path) -> None:
@@ -353,7 +335,7 @@ def _sentence(error: UserError | OSError) -> str:
         return f"there is no file or folder {error.filename}; check the path"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror.lower()}; check the path and its permissions"
-    return " ".join(str(error).split()) if isinstance(error, OSError) else str(error)
+    return " ".join(str(error).split())
 
 
 def _start_logging(debug: bool) -> None:

@@ -142,6 +142,7 @@ class ModelConfig(_Section):
         input_rank: Rank of the input stitcher; ``None`` maps units to the width directly.
         output_rank: Rank of the output stitcher; ``None`` maps the width to units directly.
         input_kernel: Bins of the depthwise convolution over the spike input; 0 for none.
+        behaviour_kernel: Bins of the convolution over continuous behaviours.
         data_init: Start the stitchers from principal components of the training data.
         readout_dropout: Dropout before the read-out of behaviours given once per trial.
     """
@@ -158,6 +159,7 @@ class ModelConfig(_Section):
     input_rank: int | None = 48
     output_rank: int | None = 16
     input_kernel: int = Field(9, ge=0)
+    behaviour_kernel: int = Field(17, ge=1)
     data_init: bool = True
     readout_dropout: float = Field(0.4, ge=0, lt=1)
 
@@ -206,7 +208,8 @@ class TrainingConfig(_Section):
         select: ``task`` keeps the best validation weights of every target, ``mean`` one set.
         precision: ``32`` or ``bf16``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads; ``None`` leaves torch's choice.
+        threads: CPU threads of a process; ``None`` takes all cores. More than one helps little
+            at the default size and is slow on a busy machine; ``members`` uses cores better.
         members: Size of the ensemble, trained in parallel processes of one thread each.
         finetune: Which weights move: ``full``, ``probe`` (stitchers only) or ``gradual``
             (stitchers first, then everything).
@@ -232,7 +235,7 @@ class TrainingConfig(_Section):
     select: Literal["task", "mean"] = "task"
     precision: Literal["32", "bf16"] = "32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = None
+    threads: int | None = 1
     members: int = Field(1, ge=1)
     finetune: Literal["full", "probe", "gradual"] = "full"
 
@@ -304,10 +307,7 @@ def load_config(path: Path | str, base: Config | None = None) -> Config:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no configuration file at {path}; give the path of a YAML file")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+    values = _read_yaml(path.read_bytes(), str(path))
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -333,11 +333,19 @@ def override(config: Config, settings: list[str]) -> Config:
         key, found, text = setting.partition("=")
         if not found:
             raise UserError(f"setting '{setting}' has no '='; write section.key=value")
-        change: Any = yaml.safe_load(text)
+        change = _read_yaml(text, f"setting '{setting}'")
         for part in reversed(key.strip().split(".")):
             change = {part: change}
         values = _merge(values, change)
     return from_mapping(values)
+
+
+def _read_yaml(text: str | bytes, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{origin} is not valid YAML: {reason}") from None
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -353,15 +361,36 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        section = _section_of(error["loc"][:-1])
-        known = list(section.model_fields) if section else []
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown configuration key '{where}'; {hint}"
+        return f"unknown configuration key '{where}'; {_hint(error['loc'])}"
     message = error["msg"].removeprefix("Value error, ")
     return (
         f"configuration key '{where}': {message}, found {error['input']!r}" if where else message
     )
+
+
+def _hint(location: tuple[Any, ...]) -> str:
+    """The key of that name in other sections, else the nearest one of the section."""
+    *parents, name = (str(part) for part in location)
+    near = [key for key in _keys(Config) if key.endswith(f".{name}")]
+    section = _section_of(location[:-1])
+    known = list(section.model_fields) if section else []
+    for close in difflib.get_close_matches(name, known, n=1, cutoff=0.4):
+        near = near or [".".join([*parents, close])]
+    if not near:
+        return f"known keys: {', '.join(known)}"
+    return f"did you mean {' or '.join(repr(key) for key in near)}?"
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    """Dotted names of all settings of a section."""
+    keys = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += [f"{name}.{key}" for key in _keys(inner)]
+        else:
+            keys.append(name)
+    return keys
 
 
 def _section_of(location: tuple[Any, ...]) -> type[BaseModel] | None:
@@ -369,5 +398,8 @@ def _section_of(location: tuple[Any, ...]) -> type[BaseModel] | None:
     for part in location:
         field = section.model_fields.get(str(part)) if section else None
         annotation = field.annotation if field else None
-        section = annotation if isinstance(annotation, type) else BehaviourConfig
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+        else:
+            section = BehaviourConfig  # the only sections that stand in a list
     return section

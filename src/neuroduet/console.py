@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,41 +23,42 @@ def write(text: str, *, stderr: bool = False) -> None:
     _console(stderr).print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
-def print_sessions(sessions: Iterable[Any]) -> None:
-    """Print one row for each session.
+def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:
+    """Print one row for each recording, then what is wrong with any of them.
 
     Args:
-        sessions: Objects with ``info`` (:class:`neuroduet.types.SessionInfo`) and ``windows``
-            whose ``split`` names the split of each window.
+        summaries: What :func:`neuroduet.data.recording.describe` says of each.
+        windows: By session, how many windows are for training, validation and test.
     """
-    rows = []
-    for session in sessions:
-        info, split = session.info, [str(name) for name in session.windows.split]
-        windows = "/".join(str(split.count(name)) for name in ("train", "valid", "test"))
-        behaviours = [f"{b.name} ({b.kind}, per {b.per})" for b in info.behaviours]
-        rows.append(
-            (
-                info.id,
-                info.subject,
-                info.neural,
-                str(len(info.units)),
-                str(len(set(info.regions))) if info.regions else "-",
-                windows,
-                f"{info.max_bins} x {1000 * info.bin_size_s:g} ms",
-                ", ".join(behaviours) or "-",
-            )
-        )
-    header = (
-        "session",
-        "subject",
-        "activity",
-        "units",
-        "regions",
-        "train/valid/test",
-        "longest window",
-        "behaviours",
+    known = list(summaries)
+    header = "session subject activity units rate duration trials train/valid/test behaviours"
+    rows = [_recording_row(one, windows) for one in known if not one["problems"]]
+    if rows:
+        _print_table(header.split(), rows)
+    for one in known:
+        for problem in one["problems"]:
+            write(f"session {one['session']}: {problem}", stderr=True)
+
+
+def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tuple[str, ...]:
+    rates_hz = summary["rate_quantiles_hz"]
+    silent = f" ({summary['silent_units']} silent)" if summary["silent_units"] else ""
+    behaviours = [
+        f"{one['name']} ({one['kind']}, per {one['per']}"
+        + (f", {one['missing']:.0%} missing)" if one["missing"] else ")")
+        for one in summary["behaviours"]
+    ]
+    return (
+        summary["session"],
+        summary["subject"],
+        summary["neural"],
+        f"{summary['units']}{silent}",
+        f"{rates_hz[2]:.1f} Hz" if rates_hz else "-",
+        f"{summary['duration_s']:.0f} s",
+        str(summary["trials"]),
+        windows.get(summary["session"], "-"),
+        "\n".join(behaviours) or "-",
     )
-    _print_table(header, rows)
 
 
 def print_scores(scores: Any) -> None:
@@ -67,42 +67,9 @@ def print_scores(scores: Any) -> None:
     Args:
         scores: Data frame with the columns of ``scores.csv``.
     """
-    rows = [
-        (
-            *row["key"],
-            _number(row["value"]),
-            _number(row["null"]),
-            _number(row["oracle"]),
-            str(row["sessions"]),
-        )
-        for row in mean_over_sessions(scores.to_dict("records"))
-    ]
-    header = ("model", "task", "target", "metric", "score", "null", "oracle", "sessions")
-    _print_table(header, rows, numbers=("score", "null", "oracle", "sessions"))
+    from neuroduet.report.tables import render_rich, summary_table
 
-
-def mean_over_sessions(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
-    """Average scores over sessions; undefined (``nan``) entries do not count.
-
-    Args:
-        rows: Records with the keys of :class:`neuroduet.types.Score`.
-
-    Returns:
-        In order of appearance: ``key`` (model, task, target, metric), the mean ``value``,
-        ``null`` and ``oracle``, and the number of ``sessions``.
-    """
-    groups: dict[tuple[str, ...], list[Mapping[Any, Any]]] = {}
-    for row in rows:
-        key = tuple(str(row[name]) for name in ("model", "task", "target", "metric"))
-        groups.setdefault(key, []).append(row)
-    return [
-        {
-            "key": key,
-            **{name: _mean(row[name] for row in group) for name in ("value", "null", "oracle")},
-            "sessions": len({row["session"] for row in group}),
-        }
-        for key, group in groups.items()
-    ]
+    _print(render_rich(summary_table(scores)))
 
 
 def print_findings(findings: Iterable[Any]) -> None:
@@ -142,8 +109,8 @@ def training_progress() -> Iterator[Callable[[Any, float, dict[str, float]], Non
 
         def report(counters: Any, used: float, scores: dict[str, float]) -> None:
             nonlocal shown
-            score = _number(_mean(scores.values()))
-            sentence = f"step {counters.step}: mean validation score {score}"
+            mean = sum(scores.values()) / max(len(scores), 1)
+            sentence = f"step {counters.step}: mean validation score {mean:.3f}"
             bar.update(task, completed=min(used, 1.0), description=sentence)
             if bar.disable and int(10 * used) > shown:
                 shown = int(10 * used)
@@ -152,30 +119,30 @@ def training_progress() -> Iterator[Callable[[Any, float, dict[str, float]], Non
         yield report
 
 
-def _print_table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
-) -> None:
+def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for name in header:
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: brackets in names are no markup
-    _console(stderr=False).print(table)
+    _print(table)
+
+
+def _print(table: Any) -> None:
+    console = _console(stderr=False)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    write("\n".join(lines).strip("\n"))
 
 
 def _console(stderr: bool) -> Console:
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, width=PIPED_WIDTH if piped else None)
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [float(value) for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from neuroduet.types import NEURAL, Batch, Masks, Prediction, Scales
 
-Part = tuple[Float[Tensor, ""], Float[Tensor, ""]]
+Part = tuple[Float[Tensor, ""], Int[Tensor, ""]]
 """A sum and what it is divided by."""
 
 
@@ -33,7 +33,7 @@ def published_losses(
         batches: True values.
         masks: ``scored`` decides what counts; per-trial behaviours may be ``(B,)`` or ``(B, T)``.
         scales: Of each micro-batch, the ranges of the continuous behaviours, whose error is that
-            of values scaled to [0, 1], and whether activity is counts; default: no scaling, counts.
+            of values scaled to [0, 1], and whether activity is counts; default: unscaled, counts.
 
     Returns:
         Loss per modality, exactly 0 where nothing is scored; training minimises their plain sum.
@@ -56,16 +56,14 @@ def published_loss(
     prediction: Prediction, batch: Batch, masks: Masks, scales: Scales | None = None
 ) -> Float[Tensor, ""]:
     """The plain sum of :func:`published_losses` for a step of one micro-batch."""
-    losses = published_losses(
-        [prediction], [batch], [masks], None if scales is None else [scales]
-    )
+    losses = published_losses([prediction], [batch], [masks], None if scales is None else [scales])
     return sum(losses.values(), torch.zeros((), device=batch.activity.device))
 
 
 def _ratio(parts: list[Part]) -> Float[Tensor, ""]:
     total, divisor = (torch.stack(column).sum() for column in zip(*parts, strict=True))
     # Samples that see everything contribute to the cross-entropy only if another hides something.
-    return torch.where(divisor > 0, total / divisor.clamp(min=1), total * 0)
+    return total / divisor.clamp(min=1) * (divisor > 0)
 
 
 def _activity(predicted: Tensor, batch: Batch, scored: Tensor, scales: Scales | None) -> Part:

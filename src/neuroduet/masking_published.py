@@ -1,8 +1,8 @@
 """Masks of NEDS as published: one draw shared by a whole batch (reference 4.2, defect D5).
 
 A behaviour given once per trial is made of one token per bin, and single tokens of it are hidden;
-its masks are therefore ``(B, T)`` here, which :class:`~neuroduet.models.neds_published.NedsPublished`
-accepts, and not ``(B,)`` as everywhere else.
+its masks are therefore ``(B, T)`` here, which the published model and losses accept, and not
+``(B,)`` as everywhere else.
 """
 
 from __future__ import annotations

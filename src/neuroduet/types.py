@@ -22,7 +22,7 @@ its own name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -184,6 +184,7 @@ class Score:
     split: str = "test"
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """Anything the evaluation loop can score: a trained model, an ensemble, a baseline, an oracle."""
 

@@ -1,7 +1,7 @@
 """From samples in time to bins: pure functions, vectorised over windows.
 
-A window starts at ``starts_s`` and has bins ``[start + k * bin, start + (k + 1) * bin)``: what lies
-on a bin's start belongs to it, what lies on a window's end does not belong to the window.
+A window has bins ``[start + k * bin, start + (k + 1) * bin)``: what lies on a bin's start belongs
+to it, what lies on a window's end does not belong to the window.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Shaped
 
 EDGE = 1e-6
 """Share of a bin within which a time counts as lying on a bin's edge. Times such as 3 x 0.1 are
@@ -43,7 +43,7 @@ def bin_grid(
 
 def bin_events(
     timestamps: Float[np.ndarray, " E"],
-    unit_index: Int[np.ndarray, " E"],
+    unit_index: Integer[np.ndarray, " E"],
     starts_s: Float[np.ndarray, " W"],
     n_bins: int,
     bin_size_s: float,
@@ -105,6 +105,11 @@ def select_bins(
     return np.where(inside & (row < len(timestamps)), row, -1)
 
 
+def finite_rows(values: Float[np.ndarray, "R *C"]) -> Bool[np.ndarray, " R"]:
+    """Which rows are finite in every channel."""
+    return np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+
+
 def finite_samples(
     timestamps: Float[np.ndarray, " R"], values: Float[np.ndarray, "R *C"]
 ) -> tuple[Float[np.ndarray, " F"], Float[np.ndarray, "F *C"]]:
@@ -117,7 +122,7 @@ def finite_samples(
     Returns:
         The remaining times and values.
     """
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    finite = finite_rows(values)
     return (timestamps, values) if finite.all() else (timestamps[finite], values[finite])
 
 
@@ -143,13 +148,12 @@ def interpolate(
     channels = values.shape[1:]
     if len(timestamps) == 0:
         return np.zeros(grid.shape + channels, np.float32), np.zeros(grid.shape, bool)
-    right = np.searchsorted(timestamps, grid, side="right").clip(max=len(timestamps) - 1)
-    left = np.searchsorted(timestamps, grid, side="right") - 1
-    left = left.clip(min=0)
+    following = np.searchsorted(timestamps, grid, side="right")
+    right, left = following.clip(max=len(timestamps) - 1), (following - 1).clip(min=0)
     before, after = grid - timestamps[left], timestamps[right] - grid
-    limit = max_gap_s * (1 + EDGE)
+    near, far = np.minimum(abs(before), abs(after)), np.maximum(abs(before), abs(after))
     # A grid point on a sample needs no second neighbour.
-    observed = ((abs(before) <= limit) & (abs(after) <= limit)) | (abs(before) <= EDGE * limit)
+    observed = (far <= max_gap_s * (1 + EDGE)) | (near <= max_gap_s * EDGE)
     span = timestamps[right] - timestamps[left]
     weight = np.divide(before, span, out=np.zeros_like(before), where=span > 0)
     weight = weight.reshape(weight.shape + (1,) * len(channels))

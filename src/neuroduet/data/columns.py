@@ -20,8 +20,13 @@ CHUNK_ROWS = 1 << 20
 
 def groups(recording: Data) -> dict[str, ArrayDict]:
     """The groups of a recording that hold columns, by name."""
-    found = {key: recording.__dict__[key] for key in recording.keys()}
-    return {key: value for key, value in found.items() if isinstance(value, ArrayDict)}
+    public = {key: value for key, value in recording.__dict__.items() if key[0] != "_"}
+    return {key: value for key, value in public.items() if isinstance(value, ArrayDict)}
+
+
+def fields(group: ArrayDict) -> tuple[str, ...]:
+    """Names of the columns of a group."""
+    return tuple(group.keys())
 
 
 def column(group: ArrayDict, name: str) -> np.ndarray | h5py.Dataset:

@@ -17,11 +17,10 @@ windows; bins beyond a shorter window are hidden tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
@@ -35,6 +34,7 @@ from neuroduet.nn.published import (
     StaticInputStitch,
     Tables,
 )
+from neuroduet.nn.ranges import BehaviourRanges, Range
 from neuroduet.nn.stitch import module_key
 from neuroduet.types import NEURAL, Batch, Behaviour, Prediction, Scales, SessionInfo
 
@@ -49,41 +49,12 @@ TOKEN_DROPOUT = 0.2
 Visible = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BehaviourRanges:
-    """Smallest and largest value of each channel of the continuous behaviours, by name."""
-
-    low: dict[str, Float[Tensor, " C"]]
-    high: dict[str, Float[Tensor, " C"]]
-
-
-def behaviour_ranges(batches: Iterable[Batch]) -> BehaviourRanges:
-    """Ranges of the observed values of the continuous behaviours.
-
-    Args:
-        batches: Training windows of one session.
-
-    Returns:
-        Ranges of every behaviour that was observed at least once.
-    """
-    low: dict[str, Tensor] = {}
-    high: dict[str, Tensor] = {}
-    for batch in batches:
-        for name, values in batch.behaviours.items():
-            seen = values[batch.observed[name]]
-            if not values.is_floating_point() or len(seen) == 0:
-                continue
-            low[name] = torch.minimum(low.get(name, seen[0]), seen.amin(0))
-            high[name] = torch.maximum(high.get(name, seen[0]), seen.amax(0))
-    return BehaviourRanges(low=low, high=high)
-
-
 class NedsPublished(nn.Module):
     """One transformer with a token per modality and bin (NEDS, figure 1).
 
     Args:
-        config: Architecture; ``width``, ``layers``, ``heads``, ``feed_forward``, ``dropout`` (0.4 as
-            published) and ``inputs`` are used.
+        config: Architecture; ``width``, ``layers``, ``heads``, ``feed_forward``, ``dropout`` (0.4
+            as published) and ``inputs`` are used.
         sessions: Sessions it gets stitchers for; a session's row in the tables is its index here.
         token_dropout: Dropout on tokens before the tables are added.
     """
@@ -136,8 +107,8 @@ class NedsPublished(nn.Module):
         """
         if info.max_bins > self.bins:
             raise UserError(
-                f"session '{info.id}' has windows of {info.max_bins} bins, but the model was built "
-                f"for {self.bins}; shorten the windows or train anew"
+                f"session '{info.id}' has windows of {info.max_bins} bins, but the model was "
+                f"built for {self.bins}; shorten the windows or train anew"
             )
         known = [b.name for b in self.behaviours]
         for behaviour in info.behaviours:
@@ -148,18 +119,13 @@ class NedsPublished(nn.Module):
         self.inputs[key] = self._input_stitchers(info)
         self.outputs[key] = self._heads(info)
         self.ranges[key] = nn.ModuleDict(
-            {
-                module_key(b.name): Range(b.size)
-                for b in info.behaviours
-                if b.kind == "continuous"
-            }
+            {module_key(b.name): Range(b.size) for b in info.behaviours if b.kind == "continuous"}
         )
         for table in self.tables:
+            assert isinstance(table, Tables)
             table.grow(len(self.session_infos))
 
-    def forward(
-        self, batches: Sequence[Batch], visible: Sequence[Visible]
-    ) -> list[Prediction]:
+    def forward(self, batches: Sequence[Batch], visible: Sequence[Visible]) -> list[Prediction]:
         """Predict every modality of every batch.
 
         Args:
@@ -185,9 +151,8 @@ class NedsPublished(nn.Module):
             session: Session id.
             statistics: Ranges over its training windows.
         """
-        scalers = self.ranges[module_key(session)]
         for name, low in statistics.low.items():
-            scaler = scalers[module_key(name)]
+            scaler = self._range(session, name)
             scaler.behaviour_low.copy_(low)
             scaler.behaviour_high.copy_(statistics.high[name])
 
@@ -209,12 +174,15 @@ class NedsPublished(nn.Module):
         return [*self.inputs.parameters(), *self.outputs.parameters()]
 
     def unit_embeddings(self, session: str) -> Float[Tensor, "N E"]:
-        """What the model knows of each unit: its weights in the read-out, or else in the stitcher."""
-        key = module_key(session)
-        if NEURAL in self.outputs[key]:
-            head = self.outputs[key][NEURAL]
+        """What the model knows of each unit: its row of the read-out, or else of the stitcher."""
+        heads = self._own(self.outputs, session)
+        if NEURAL in heads:
+            head = heads[NEURAL]
+            assert isinstance(head, nn.Linear)
             return torch.cat([head.weight, head.bias[:, None]], dim=1).detach()
-        return self.inputs[key][NEURAL].expand.weight.T.detach()
+        stitch = self._own(self.inputs, session)[NEURAL]
+        assert isinstance(stitch, InputStitch)
+        return stitch.expand.weight.T.detach()
 
     # 1. stitch --------------------------------------------------------------------------------
 
@@ -238,7 +206,7 @@ class NedsPublished(nn.Module):
         seen, activity = visible[NEURAL], batch.activity
         if seen.shape[-1] > 1:
             activity = activity.masked_fill(~seen, 0.0)
-        tokens = self.inputs[module_key(batch.session)][NEURAL](_pad(activity, self.bins))
+        tokens = self._own(self.inputs, batch.session)[NEURAL](_pad(activity, self.bins))
         whole_bin = seen.any(-1).expand(batch.valid.shape) & batch.valid
         return tokens, _pad(whole_bin, self.bins)
 
@@ -246,9 +214,9 @@ class NedsPublished(nn.Module):
         self, behaviour: Behaviour, batch: Batch, visible: Visible
     ) -> tuple[Tensor, Tensor]:
         """As for the activity; a behaviour that the session lacks is hidden."""
-        key, name = module_key(batch.session), behaviour.name
-        n = len(batch.windows)
-        if name not in batch.behaviours or module_key(name) not in self.inputs[key]:
+        name, n = behaviour.name, len(batch.windows)
+        stitchers = self._own(self.inputs, batch.session)
+        if name not in batch.behaviours or module_key(name) not in stitchers:
             empty = self.mask_token.expand(n, self.bins, -1)
             return empty, torch.zeros(n, self.bins, dtype=torch.bool, device=empty.device)
         values, seen, observed = batch.behaviours[name], visible[name], batch.observed[name]
@@ -256,7 +224,7 @@ class NedsPublished(nn.Module):
             values = values[..., None].to(batch.activity.dtype)
         else:
             values = self._range(batch.session, name).to_unit(values)
-        stitch = self.inputs[key][module_key(name)]
+        stitch = stitchers[module_key(name)]
         if behaviour.per == "bin":
             return stitch(_pad(values, self.bins)), _pad(seen & observed, self.bins)
         seen = seen if seen.ndim > 1 else seen[:, None].expand(batch.valid.shape)
@@ -267,8 +235,8 @@ class NedsPublished(nn.Module):
     def _tokens(self, batch: Batch, visible: Visible) -> Float[Tensor, "B L D"]:
         if batch.activity.shape[1] > self.bins:
             raise UserError(
-                f"a window of session '{batch.session}' has {batch.activity.shape[1]} bins, but the "
-                f"model was built for {self.bins}; shorten the windows or train anew"
+                f"a window of session '{batch.session}' has {batch.activity.shape[1]} bins, but "
+                f"the model was built for {self.bins}; shorten the windows or train anew"
             )
         known = {b.name: b for b in self.behaviours}
         stitched = [
@@ -309,7 +277,7 @@ class NedsPublished(nn.Module):
         return heads
 
     def _read(self, x_BLD: Float[Tensor, "B L D"], batch: Batch) -> Prediction:
-        bins, heads = batch.activity.shape[1], self.outputs[module_key(batch.session)]
+        bins, heads = batch.activity.shape[1], self._own(self.outputs, batch.session)
         streams = dict(zip(self.streams, x_BLD.split(self.bins, dim=1), strict=True))
         activity = None
         if self.config.inputs == "all":
@@ -329,34 +297,17 @@ class NedsPublished(nn.Module):
         return Prediction(activity=activity, behaviours=predicted)
 
     def _range(self, session: str, behaviour: str) -> Range:
-        scaler = self.ranges[module_key(session)][module_key(behaviour)]
+        scaler = self._own(self.ranges, session)[module_key(behaviour)]
         assert isinstance(scaler, Range)
         return scaler
 
-
-class Range(nn.Module):
-    """Range of a continuous behaviour on a session's training windows; 0 to 1 until it is set."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.behaviour_low: Tensor
-        self.behaviour_high: Tensor
-        self.register_buffer("behaviour_low", torch.zeros(size))
-        self.register_buffer("behaviour_high", torch.ones(size))
-
-    @property
-    def span(self) -> Float[Tensor, " C"]:
-        """High minus low; 1 for a channel that never changes."""
-        span = self.behaviour_high - self.behaviour_low
-        return torch.where(span > 0, span, 1.0)
-
-    def to_unit(self, values: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-        """The user's units to [0, 1]."""
-        return (values - self.behaviour_low) / self.span
-
-    def to_user(self, values: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-        """[0, 1] to the user's units."""
-        return values * self.span + self.behaviour_low
+    def _own(self, modules: nn.ModuleDict, session: str) -> nn.ModuleDict:
+        """A session's share of the stitchers, heads or ranges."""
+        if session not in self.session_infos:
+            raise unknown("session", session, self.session_infos)
+        own = modules[module_key(session)]
+        assert isinstance(own, nn.ModuleDict)
+        return own
 
 
 def in_published_order(behaviours: Sequence[Behaviour]) -> tuple[Behaviour, ...]:

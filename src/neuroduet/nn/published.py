@@ -8,7 +8,7 @@ published block applies to the attention output, just outside the kernel.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -115,19 +115,13 @@ def rotary_phases(
     return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 
-def rotary_order(width: int, heads: int) -> Int[Tensor, " rows"]:
-    """Rows of the joint query-key-value matrix, so that entries which rotate together are adjacent.
-
-    The published half rotation pairs entry i of a head with entry i + d/2. A permutation common to
-    queries and keys leaves their products unchanged and turns the rotation into one complex product.
-    """
-    half = width // heads // 2
-    pairs = torch.arange(2 * width).view(2 * heads, 2, half).transpose(1, 2).flatten()
-    return torch.cat([pairs, torch.arange(2 * width, 3 * width)])
-
-
 class PublishedAttention(nn.Module):
-    """Full self-attention with biased projections and rotary positions."""
+    """Full self-attention with biased projections and rotary positions.
+
+    The published half rotation pairs entry i of a head with entry i + d/2. Here the two entries of
+    a pair are neighbours, which is the same function with the rows of queries and keys named
+    otherwise, and turns the rotation into one complex product.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float, scale: float) -> None:
         super().__init__()
@@ -135,8 +129,6 @@ class PublishedAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.dropout = Dropout(dropout)
         self.out_proj = nn.Linear(width, width)
-        self.order: Tensor
-        self.register_buffer("order", rotary_order(width, heads), persistent=False)
         with torch.no_grad():
             self.qkv.weight[2 * width :].mul_(scale * 2**0.5)
             self.out_proj.weight.mul_(scale)
@@ -151,8 +143,7 @@ class PublishedAttention(nn.Module):
             phases: Result of :func:`rotary_phases`.
         """
         n, length, width = x_BLD.shape
-        qkv = functional.linear(x_BLD, self.qkv.weight[self.order], self.qkv.bias[self.order])
-        query_key, value = qkv.split([2 * width, width], dim=-1)
+        query_key, value = self.qkv(x_BLD).split([2 * width, width], dim=-1)
         pairs = torch.view_as_complex(query_key.float().unflatten(-1, (-1, 2)))
         turned = torch.view_as_real(pairs * torch.view_as_complex(phases)).to(value.dtype)
         query, key = turned.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)

@@ -12,16 +12,22 @@ from neuroduet.types import Behaviour
 
 
 class BehaviourEmbedding(nn.Module):
-    """A behaviour's value as a vector; a learned vector where it is hidden or missing."""
+    """A behaviour's value as a vector; a learned vector marks where it is hidden or missing.
 
-    def __init__(self, behaviour: Behaviour, width: int) -> None:
+    A continuous behaviour enters each bin together with its neighbours (a convolution over the
+    visible values, hidden ones counting as average): neurons follow behaviour with a lag.
+    """
+
+    def __init__(self, behaviour: Behaviour, width: int, kernel: int = 1) -> None:
         super().__init__()
         self.categorical = behaviour.kind == "categorical"
-        self.value: nn.Module = (
-            nn.Embedding(behaviour.size, width)
-            if self.categorical
-            else nn.Linear(behaviour.size, width)
-        )
+        self.per_bin = behaviour.per == "bin"
+        if self.categorical:
+            self.value: nn.Module = nn.Embedding(behaviour.size, width)
+        elif self.per_bin:
+            self.value = nn.Conv1d(behaviour.size, width, kernel, padding="same")
+        else:
+            self.value = nn.Linear(behaviour.size, width)
         self.hidden = nn.Parameter(torch.randn(width) * 0.02)
         if self.categorical:
             nn.init.normal_(self.value.weight, std=0.5)
@@ -38,9 +44,13 @@ class BehaviourEmbedding(nn.Module):
         """
         if self.categorical:
             embedded = self.value(values.masked_fill(~visible, 0))
+            return torch.where(visible[..., None], embedded, self.hidden.to(embedded.dtype))
+        known = values.masked_fill(~visible[..., None], 0.0)
+        if self.per_bin:
+            embedded = self.value(known.transpose(1, 2)).transpose(1, 2)
         else:
-            embedded = self.value(values.masked_fill(~visible[..., None], 0.0))
-        return torch.where(visible[..., None], embedded, self.hidden.to(embedded.dtype))
+            embedded = self.value(known)
+        return embedded + (~visible[..., None]) * self.hidden
 
 
 def sinusoids(bins: int, width: int) -> Float[Tensor, "T D"]:

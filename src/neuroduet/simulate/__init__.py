@@ -15,8 +15,9 @@ Trials, bins and units are indexed ``w``, ``t`` and ``n``. The log-rate of a uni
   behaviour, time, choice x time and block x time:
   ``F = (1 - nonlinear) L + nonlinear F*``, standardised over a reference population of trials.
   At 0 a log-linear lagged regression can reach the bound, at 1 it cannot.
-* ``g_n``: loadings, ``gain_n * effect * (c m_r + sqrt(1 - c^2) noise)``: each region ``r`` has a
-  mean pattern ``m_r``, the same in all animals, around which its units scatter.
+* ``g_n``: loadings, proportional to ``effect * (c m_r + sqrt(1 - c^2) noise)``: each region ``r``
+  has a mean pattern ``m_r``, the same in all animals, around which its units scatter. Their length
+  is such that behaviour moves a typical unit's log-rate by the same amount in every world.
 * ``z_r``: two or three private latents per region, stationary AR(1) of unit variance with time
   constants of 100-300 ms; ``a``: two slow Ornstein-Uhlenbeck processes of the session (tens of
   seconds). Both are Gaussian and independent of behaviour, hence exactly
@@ -54,7 +55,8 @@ def simulate(
         out: Folder for the recordings; made if it does not exist.
         sessions: How many sessions, at least 1.
         seed: Seed of the world, at least 0.
-        size: ``tiny`` (60 trials, 20-40 units), ``small`` (150, 60-150), ``medium`` (350, 350-500).
+        size: ``tiny`` (60 trials, 20-40 units), ``small`` (150, 60-150) or ``medium``
+            (350, 350-490).
         nonlinear: From 0 (log-linear in lagged behaviour) to 1.
 
     Returns:

@@ -127,7 +127,7 @@ def draw_blocks(count: int, generator: np.random.Generator) -> Float[np.ndarray,
     first = min(90, count // 4)
     level = generator.choice([0.2, 0.8])
     while first < count:
-        length = generator.integers(shortest, longest + 1)
+        length = int(generator.integers(shortest, longest + 1))
         block[first : first + length] = level
         first, level = first + length, round(1.0 - level, 1)
     return block
@@ -191,6 +191,6 @@ def _draw_whisker(
     own = (height[..., None] * rise * fall).sum(axis=1)
     driven = np.tanh(gaussian_filter1d(wheel, 4.0, axis=1, mode="nearest") / 4.0)
     rough = gaussian_filter1d(generator.standard_normal(wheel.shape), 3.0, axis=1, mode="nearest")
-    # Smoothing by a Gaussian of s.d. 3 samples leaves white noise a variance of 1 / (2 sqrt(pi) 3).
+    # Smoothing by a Gaussian of s.d. 3 samples leaves white noise 1 / (2 sqrt(pi) 3) of variance.
     rough = rough * np.sqrt(2.0 * np.sqrt(np.pi) * 3.0)
-    return ((0.15 + own + 0.8 * driven) * np.exp(0.3 * rough)).astype(np.float32)
+    return ((0.15 + own + driven) * np.exp(0.3 * rough)).astype(np.float32)

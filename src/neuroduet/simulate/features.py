@@ -21,27 +21,27 @@ TYPICAL_MOVEMENT_S = 0.3
 """Movement time that the linear forms of movement-locked features assume (s)."""
 
 FEATURES: dict[str, float] = {
-    "wheel before": 0.20,
-    "wheel after": 0.20,
-    "slow speed": 0.20,
-    "middle speed": 0.20,
+    "wheel before": 0.21,
+    "wheel after": 0.21,
+    "slow speed": 0.12,
+    "middle speed": 0.15,
     "fast speed": 0.15,
-    "whisker before": 0.20,
-    "whisker after": 0.20,
-    "whisker x choice": 0.20,
-    "whisker at rest": 0.20,
-    "wheel x block": 0.20,
-    "choice before movement": 0.12,
-    "choice at movement": 0.12,
-    "choice after movement": 0.12,
-    "movement onset": 0.15,
-    "choice x block": 0.12,
-    "block before stimulus": 0.10,
-    "bias before stimulus": 0.10,
-    "stimulus": 0.15,
-    "stimulus x choice": 0.12,
+    "whisker before": 0.19,
+    "whisker after": 0.19,
+    "whisker x choice": 0.045,
+    "whisker at rest": 0.16,
+    "wheel x block": 0.05,
+    "choice before movement": 0.025,
+    "choice at movement": 0.025,
+    "choice after movement": 0.025,
+    "movement onset": 0.1,
+    "choice x block": 0.05,
+    "block before stimulus": 0.04,
+    "bias before stimulus": 0.04,
+    "stimulus": 0.16,
+    "stimulus x choice": 0.025,
 }
-"""Effect size of each feature: s.d. of its contribution to a typical unit's log-rate."""
+"""Relative effect of each feature on the log-rates of units."""
 
 
 def features(trials: Trials, nonlinear: float) -> Float[np.ndarray, "W T F"]:
@@ -93,17 +93,17 @@ def _movement(trials: Trials) -> dict[str, tuple[Feature, Feature]]:
     wheel, whisker = _signals(trials)
     before, after = lagged(wheel, -0.08), lagged(wheel, 0.06)
     whisker_before, whisker_after = lagged(whisker, -0.04), lagged(whisker, 0.08)
-    # Tuning curves have equal widths on a log axis; a rest of 0.2 rad/s keeps the logarithm finite.
+    # Tuning curves have equal widths on a log axis; 0.2 rad/s keep the logarithm of rest finite.
     log_speed = np.log(wheel + 0.2)
     tuned = [np.exp(-0.5 * ((log_speed - np.log(v + 0.2)) / 0.35) ** 2) for v in SPEEDS]
     return {
-        "wheel before": (before, np.tanh(before / 2.0)),
-        "wheel after": (after, np.tanh(after / 2.0)),
+        "wheel before": (before, np.tanh(before / 3.0)),
+        "wheel after": (after, np.tanh(after / 3.0)),
         "slow speed": (lagged(wheel, -0.02), tuned[0]),
         "middle speed": (lagged(wheel, 0.02), tuned[1]),
         "fast speed": (wheel, tuned[2]),
-        "whisker before": (whisker_before, np.tanh(whisker_before)),
-        "whisker after": (whisker_after, np.tanh(whisker_after)),
+        "whisker before": (whisker_before, np.tanh(whisker_before / 1.5)),
+        "whisker after": (whisker_after, np.tanh(whisker_after / 1.5)),
     }
 
 

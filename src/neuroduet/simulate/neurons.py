@@ -21,6 +21,9 @@ SILENT_FRACTION = 0.03
 REGION_COHERENCE = 0.6
 """Correlation of a unit's loadings with the mean pattern of its region."""
 
+DRIVE = 0.5
+"""S.d. of what behaviour contributes to the log-rate of a typical unit."""
+
 PRIVATE_VARIANCE = 0.34
 DRIFT_VARIANCE = 0.05
 DRIFT_TIMES_S = (15.0, 60.0)
@@ -34,12 +37,14 @@ class World:
         patterns: Mean loadings of each region on the features, ``(regions, F)``.
         centre: Mean of each feature over reference trials, ``(F,)``.
         scale: Standard deviation of each feature over reference trials, ``(F,)``.
+        correlation: Of the features with each other over reference trials, ``(F, F)``.
         nonlinear: Weight of the natural against the linear forms of the features.
     """
 
     patterns: Float[np.ndarray, "regions F"]
     centre: Float[np.ndarray, " F"]
     scale: Float[np.ndarray, " F"]
+    correlation: Float[np.ndarray, "F F"]
     nonlinear: float
 
 
@@ -94,7 +99,8 @@ def draw_units(
     private, memory_s = _draw_private_loadings(place, generator)
     private = private * ~silent[:, None]
     drift = generator.normal(0.0, np.sqrt(DRIFT_VARIANCE / 2), (count, 2)) * ~silent[:, None]
-    variance = (loadings**2).sum(1) + (private**2).sum(1) + (drift**2).sum(1)
+    driven = ((loadings @ world.correlation) * loadings).sum(axis=1)
+    variance = driven + (private**2).sum(axis=1) + (drift**2).sum(axis=1)
     return Units(
         region=region,
         depth_um=np.sort(generator.uniform(0.0, 3840.0, count)),
@@ -117,9 +123,13 @@ def _draw_loadings(
     """Draw loadings on the features around the mean pattern of each unit's region."""
     own = generator.standard_normal((len(region), len(FEATURES)))
     mixed = REGION_COHERENCE * world.patterns[region] + np.sqrt(1 - REGION_COHERENCE**2) * own
+    loadings = np.array(list(FEATURES.values())) * mixed
+    # Features are correlated, more so in their linear forms; without this step worlds would differ
+    # in how much behaviour explains.
+    drive = np.sqrt(((loadings @ world.correlation) * loadings).sum(axis=1))
     # Fast units are modulated less in proportion, which also keeps their peaks physiological.
     gain = np.exp(0.25 * generator.standard_normal(len(region))) * (rate_hz / 2.0) ** -0.15
-    return gain[:, None] * np.array(list(FEATURES.values())) * mixed
+    return (DRIVE * gain / drive)[:, None] * loadings
 
 
 def _draw_private_loadings(

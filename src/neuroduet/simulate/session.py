@@ -93,6 +93,7 @@ def draw_world(seed: int, nonlinear: float) -> World:
         patterns=patterns,
         centre=reference.mean(axis=(0, 1)),
         scale=reference.std(axis=(0, 1)),
+        correlation=np.corrcoef(reference.reshape(-1, len(FEATURES)), rowvar=False),
         nonlinear=nonlinear,
     )
 
@@ -136,8 +137,7 @@ def draw_session(*, seed: int, index: int, size: str, nonlinear: float) -> Sessi
         trials=trials,
         units=units,
         log_rates_hz=log_rates,
-        log_rates_hz_from_behaviour=behavioural
-        + (private_variance(units) / 2).astype(np.float32),
+        log_rates_hz_from_behaviour=behavioural + (private_variance(units) / 2).astype(np.float32),
         spike_times_s=spike_times_s,
         spike_units=spike_units,
     )

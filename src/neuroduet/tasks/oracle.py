@@ -39,7 +39,9 @@ class Oracle:
         if self._key not in truth:
             return Prediction(activity=None)
         rates = torch.as_tensor(truth[self._key], dtype=torch.float32)
-        return Prediction(activity=rates[:, : batch.activity.shape[1]].clamp_min(SMALLEST_RATE).log())
+        return Prediction(
+            activity=rates[:, : batch.activity.shape[1]].clamp_min(SMALLEST_RATE).log()
+        )
 
 
 def oracles(sessions: Sequence[SessionData]) -> list[Oracle]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Variant:
     targets: dict[str, str]
 
 
+@runtime_checkable
 class Task(Protocol):
     """A question put to a predictor by hiding something.
 
@@ -47,6 +48,7 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
 class SessionData(Protocol):
     """The part of :class:`neuroduet.data.session.Session` that scoring needs."""
 

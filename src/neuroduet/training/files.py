@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from neuroduet import __version__
 from neuroduet.errors import UserError
 
 
@@ -78,11 +79,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def environment(seed: int) -> dict[str, Any]:
     """Versions and machine facts that a result depends on."""
-    packages = ("neuroduet", "torch", "torch_brain", "lightning", "numpy", "scipy", "scikit-learn")
+    packages = ("torch", "torch_brain", "lightning", "numpy", "scipy", "scikit-learn")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {"neuroduet": __version__} | {name: version(name) for name in packages},
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "seed": seed,

@@ -22,7 +22,7 @@ from neuroduet.models import build
 from neuroduet.models.initialise import set_up_session
 from neuroduet.models.translator import Translator
 from neuroduet.training.files import environment, read_tensors, write_text
-from neuroduet.training.module import Steps, TrainingModule, best_path, read_metrics
+from neuroduet.training.module import Step, Steps, TrainingModule, best_path, read_metrics
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN, Progress, load_checkpoint
 
@@ -167,7 +167,12 @@ def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Pa
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, DataLoader(steps, batch_size=None))
+        # Without a collate function the loader would turn tuples into lists.
+        trainer.fit(module, DataLoader(steps, batch_size=None, collate_fn=_as_it_is))
+
+
+def _as_it_is(step: Step) -> Step:
+    return step
 
 
 def _best_weights(out: Path, module: TrainingModule) -> dict[str, dict[str, torch.Tensor]]:

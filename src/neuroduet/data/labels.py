@@ -1,0 +1,186 @@
+"""Which behaviours the sessions of a run have, and one numbering of classes for all of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from torch_brain.data import Data
+
+from neuroduet.config import BehaviourConfig
+from neuroduet.data.binning import finite_rows
+from neuroduet.data.columns import column, pieces
+from neuroduet.data.schema import (
+    behaviour_problems,
+    describe_behaviours,
+    recording_id,
+    source_column,
+)
+from neuroduet.data.sources import Value, class_values
+from neuroduet.errors import UserError
+from neuroduet.types import Behaviour
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A behaviour of one session, before the sessions agree on classes.
+
+    Attributes:
+        config: Name, source, kind and grain.
+        size: Channels; 0 if categorical.
+        classes: Values that occur, sorted; empty if continuous.
+    """
+
+    config: BehaviourConfig
+    size: int
+    classes: tuple[Value, ...] = ()
+
+
+def draft_behaviours(
+    recording: Data, wanted: tuple[BehaviourConfig, ...] | None
+) -> dict[str, Draft]:
+    """Look at the behaviours of one recording.
+
+    Args:
+        recording: A checked recording.
+        wanted: Behaviours to use; those the recording offers if not given.
+
+    Returns:
+        By name; without those the recording lacks, or of which it holds no value at all.
+
+    Raises:
+        UserError: A wanted behaviour does not have the kind or grain that was asked for.
+    """
+    drafts: dict[str, Draft] = {}
+    for config in describe_behaviours(recording) if wanted is None else wanted:
+        if config.name in drafts:
+            raise UserError(f"behaviour '{config.name}' is named twice; name each once")
+        if source_column(recording, config.source) is None:
+            continue
+        problems = list(behaviour_problems(recording, config.source, config.kind, config.per))
+        if problems:
+            raise UserError(
+                f"session {recording_id(recording)}: behaviour '{config.name}': "
+                + "; ".join(problems)
+            )
+        draft = _draft(recording, config)
+        if draft is None:
+            log.warning("session %s: no value of %s", recording_id(recording), config.name)
+        else:
+            drafts[config.name] = draft
+    return drafts
+
+
+def settle_behaviours(
+    drafts: Mapping[str, Mapping[str, Draft]],
+    wanted: tuple[BehaviourConfig, ...] | None,
+    known: tuple[Behaviour, ...] | None,
+) -> dict[str, tuple[Behaviour, ...]]:
+    """Give every behaviour the same channels and classes in all sessions.
+
+    Args:
+        drafts: By session id, then by name.
+        wanted: Behaviours that the configuration asks for.
+        known: Behaviours of a trained model; then only these are kept, with their classes.
+
+    Returns:
+        Behaviours of each session, by session id.
+
+    Raises:
+        UserError: No session has a wanted behaviour, sessions contradict each other, or a class
+            is not known to the model.
+    """
+    names = list(dict.fromkeys(chain.from_iterable(drafts.values())))
+    for config in wanted or ():
+        if config.name not in names:
+            raise UserError(
+                f"no session has {config.source} (behaviour '{config.name}'); "
+                "`neuroduet inspect` lists what the recordings hold"
+            )
+    if known is None:
+        common = {name: _union(name, drafts) for name in names}
+    else:
+        common = {behaviour.name: behaviour for behaviour in known}
+    return {
+        session: tuple(
+            _fit(own[name], behaviour, session)
+            for name, behaviour in common.items()
+            if name in own
+        )
+        for session, own in drafts.items()
+    }
+
+
+def _draft(recording: Data, config: BehaviourConfig) -> Draft | None:
+    found = source_column(recording, config.source)
+    assert found is not None
+    values = column(*found)
+    if config.kind == "continuous":
+        size = int(np.prod(values.shape[1:], dtype=np.int64))
+        some = any(finite_rows(np.asarray(piece, float)).any() for piece in pieces(values))
+        return Draft(config=config, size=size) if some and size else None
+    classes: set[Value] = set()
+    for piece in pieces(values):
+        classes |= set(class_values(piece, config.per))
+    return Draft(config=config, size=0, classes=tuple(sorted(classes))) if classes else None
+
+
+def _union(name: str, drafts: Mapping[str, Mapping[str, Draft]]) -> Behaviour:
+    """What all sessions with this behaviour agree on."""
+    own = {session: found[name] for session, found in drafts.items() if name in found}
+    (first_session, first), *others = own.items()
+    classes = set(first.classes)
+    for session, draft in others:
+        same = (draft.config.kind, draft.config.per) == (first.config.kind, first.config.per)
+        text = {isinstance(value, str) for value in (*first.classes, *draft.classes)}
+        if not same or draft.size != first.size or len(text) > 1:
+            raise UserError(
+                f"behaviour '{name}' is {_words(first)} in session {first_session}, but "
+                f"{_words(draft)} in session {session}; give them different names, or use "
+                "sessions that agree"
+            )
+        classes |= set(draft.classes)
+    return Behaviour(
+        name=name,
+        source=first.config.source,
+        kind=first.config.kind,
+        per=first.config.per,
+        size=len(classes) or first.size,
+        classes=tuple(sorted(classes)),
+    )
+
+
+def _fit(draft: Draft, common: Behaviour, session: str) -> Behaviour:
+    """The common behaviour, read from where this session holds it."""
+    config = draft.config
+    same = (config.kind, config.per) == (common.kind, common.per)
+    if not same or (common.kind == "continuous" and draft.size != common.size):
+        raise UserError(
+            f"behaviour '{common.name}' is {_words(draft)} in session {session}, but the model "
+            f"knows it as {common.kind} per {common.per} of size {common.size}"
+        )
+    unseen = [value for value in draft.classes if value not in common.classes]
+    if unseen:
+        raise UserError(
+            f"behaviour '{common.name}' has the class {unseen[0]!r} in session {session}, which "
+            f"the model has never seen; it knows {', '.join(map(repr, common.classes))}"
+        )
+    return Behaviour(
+        name=common.name,
+        source=config.source,
+        kind=common.kind,
+        per=common.per,
+        size=common.size,
+        classes=common.classes,
+    )
+
+
+def _words(draft: Draft) -> str:
+    channels = f" with {draft.size} channels" if draft.size else ""
+    kind = "text" if any(isinstance(value, str) for value in draft.classes) else "numbers"
+    return f"{draft.config.kind} per {draft.config.per} ({kind}){channels}"

@@ -1,0 +1,240 @@
+"""Recordings on disk: one ``torch_brain`` HDF5 file per session."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from torch_brain.data import ArrayDict, Data
+
+from neuroduet.data.arrays import from_arrays
+from neuroduet.data.binning import finite_rows
+from neuroduet.data.columns import column, groups, pieces, scalar
+from neuroduet.data.schema import (
+    check,
+    describe_behaviours,
+    find_problems,
+    neural_kind,
+    recording_id,
+    source_column,
+    subject_id,
+)
+from neuroduet.errors import UserError
+
+__all__ = ["check", "describe", "find_recordings", "from_arrays", "load", "save"]
+
+
+def save(recording: Data, path: Path | str) -> None:
+    """Write a recording; either completely, or not at all.
+
+    Args:
+        recording: A recording, loaded or lazy.
+        path: File to write; its folder must exist.
+
+    Raises:
+        UserError: The recording does not pass :func:`check`, or cannot be written. A file that
+            was there before is then left as it was.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"no folder {path.parent} to write {path.name} into; create it first")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a file, such as session.h5")
+    check(recording)
+    whole = _loaded(recording)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        with h5py.File(name, "w") as file:
+            whole.to_hdf5(file)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    # h5py reports a full disk as any of these, and what it cannot store as the last three.
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"could not write {path}: {error}; free some space, or remove what cannot be stored"
+        ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def load(path: Path | str, lazy: bool = True) -> Data:
+    """Read a recording.
+
+    Args:
+        path: File written by :func:`save` or by ``torch_brain``.
+        lazy: Read columns when they are first used. The file then stays open until
+            ``recording.close()``.
+
+    Returns:
+        The recording, as it is; :func:`check` says whether it can be used.
+
+    Raises:
+        UserError: The file is missing, damaged, or not a ``torch_brain`` recording.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no recording at {path}; give the path of an .h5 file")
+    if not h5py.is_hdf5(path):
+        raise UserError(f"{path} is not an HDF5 file; recordings are written by neuroduet.save")
+    try:
+        return Data.load(path, lazy=lazy)
+    except OSError as error:
+        raise UserError(f"{path} is damaged or incomplete ({error}); write it again") from error
+    except (KeyError, AssertionError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is HDF5 but not a torch_brain recording ({error}); write it with "
+            "neuroduet.save, or with torch_brain"
+        ) from error
+
+
+def find_recordings(path: Path | str) -> list[Path]:
+    """The recordings at a path.
+
+    Args:
+        path: A recording, or a folder of them (``*.h5``).
+
+    Returns:
+        Files in the order of their names.
+
+    Raises:
+        UserError: There are none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"nothing at {path}; give a recording (.h5) or a folder of recordings")
+    found = sorted(file for file in path.glob("*.h5") if not file.name.startswith("."))
+    if not found:
+        raise UserError(f"no recordings (*.h5) in {path}; give a folder that holds some")
+    return found
+
+
+def describe(path: Path | str) -> dict[str, Any]:
+    """Summarise a recording without loading it whole.
+
+    Args:
+        path: The file.
+
+    Returns:
+        ``session``, ``subject``, ``neural``, ``units``, ``silent_units``, ``regions`` (units in
+        each), ``rate_quantiles_hz`` (minimum, quartiles, maximum; ``None`` for traces),
+        ``duration_s``, ``bin_size_s``, ``trials``, ``behaviours`` (name, source, kind, per and
+        the missing fraction of each) and ``problems`` (empty if it can be used).
+
+    Raises:
+        UserError: The file cannot be read at all.
+    """
+    with load(path) as recording:
+        problems = find_problems(recording)
+        summary: dict[str, Any] = {
+            "session": recording_id(recording),
+            "subject": subject_id(recording),
+            "problems": problems,
+        }
+        if problems:
+            return summary
+        units, trials = groups(recording)["units"], groups(recording).get("trials")
+        intervals = groups(recording)[neural_kind(recording)].domain
+        duration_s = float((intervals.end - intervals.start).sum())
+        bin_size_s = scalar(recording, "bin_size_s")
+        return {
+            **summary,
+            **_describe_activity(recording, duration_s),
+            "regions": _counted(units, "region"),
+            "duration_s": duration_s,
+            "bin_size_s": None if bin_size_s is None else float(bin_size_s),
+            "trials": 0 if trials is None else len(trials),
+            "behaviours": _describe_behaviours(recording),
+        }
+
+
+def _describe_activity(recording: Data, duration_s: float) -> dict[str, Any]:
+    kind = neural_kind(recording)
+    group = groups(recording)[kind]
+    n_units = len(column(groups(recording)["units"], "id"))
+    summary: dict[str, Any] = {"neural": kind, "units": n_units}
+    if kind == "spikes":
+        total = np.zeros(n_units)
+        for piece in pieces(column(group, "unit_index")):
+            total += np.bincount(piece, minlength=n_units)
+        seconds = duration_s
+    else:
+        values = column(group, "values")
+        total = np.zeros(n_units)
+        for piece in pieces(values):
+            total += np.abs(piece).sum(axis=0)
+        seconds = len(values) * float(scalar(recording, "bin_size_s"))
+    rates_hz = total / max(seconds, 1e-12)
+    quantiles = np.quantile(rates_hz, [0, 0.25, 0.5, 0.75, 1]) if n_units else np.zeros(5)
+    return {
+        **summary,
+        "silent_units": int((total == 0).sum()),
+        "rate_quantiles_hz": None if kind == "traces" else [float(rate) for rate in quantiles],
+    }
+
+
+def _describe_behaviours(recording: Data) -> list[dict[str, Any]]:
+    rows = []
+    for behaviour in describe_behaviours(recording):
+        found = source_column(recording, behaviour.source)
+        if found is not None:
+            missing = [_missing(piece, behaviour.per) for piece in pieces(column(*found))]
+            fraction = float(np.concatenate(missing).mean()) if missing else 1.0
+            rows.append({**behaviour.model_dump(), "missing": fraction})
+    return rows
+
+
+def _missing(values: np.ndarray, per: str) -> np.ndarray:
+    """Which rows of a behaviour hold no value."""
+    if values.dtype.kind in "iu" and per == "bin":
+        return values < 0
+    if values.dtype.kind == "f":
+        return ~finite_rows(values)
+    if values.dtype.kind == "U":
+        return values == ""
+    return np.zeros(len(values), dtype=bool)
+
+
+def _counted(units: ArrayDict, name: str) -> dict[str, int]:
+    if name not in units:
+        return {}
+    values, numbers = np.unique(np.asarray(column(units, name)), return_counts=True)
+    return {str(value): int(number) for value, number in zip(values, numbers, strict=True)}
+
+
+def _loaded(recording: Data) -> Data:
+    """A copy with every lazy column in memory; the original stays as it is."""
+    whole = copy.copy(recording)
+    for key, value in recording.__dict__.items():
+        if isinstance(value, Data):
+            whole.__dict__[key] = _loaded(value)
+        elif isinstance(value, ArrayDict):
+            whole.__dict__[key] = _loaded_group(value)
+    return whole
+
+
+def _loaded_group(group: ArrayDict) -> ArrayDict:
+    fresh = copy.copy(group)
+    if "_lazy_ops" in fresh.__dict__:
+        # Reading a sliced column edits this dictionary, which the copy would share.
+        fresh.__dict__["_lazy_ops"] = dict(fresh.__dict__["_lazy_ops"])
+    for key, value in list(fresh.__dict__.items()):
+        if isinstance(value, ArrayDict):
+            fresh.__dict__[key] = _loaded_group(value)
+    return fresh.materialize()
+
+
+def _umask() -> int:
+    """The permissions that new files are denied."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,309 @@
+"""Sessions: recordings opened for a model, cut into windows and divided into splits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch_brain.data import Data
+
+from neuroduet.config import DataConfig
+from neuroduet.data.binning import bin_grid
+from neuroduet.data.columns import column, fields, groups
+from neuroduet.data.labels import draft_behaviours, settle_behaviours
+from neuroduet.data.recording import find_recordings, load
+from neuroduet.data.schema import check, neural_kind, recording_id, subject_id
+from neuroduet.data.sources import (
+    Binned,
+    Events,
+    PerWindow,
+    Series,
+    Truth,
+    open_neural,
+    open_per_window,
+    open_series,
+    open_truth,
+)
+from neuroduet.data.splits import assign_splits
+from neuroduet.data.statistics import Statistics, chunk_windows, gather
+from neuroduet.data.windows import Windows, choose_bin_size, make_windows
+from neuroduet.errors import UserError, unknown
+from neuroduet.types import Batch, Behaviour, SessionInfo, Split
+
+__all__ = ["Session", "Statistics", "Windows", "open_sessions"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Session:
+    """A recording, ready to be read window by window.
+
+    Pickling a session stores only where it came from; unpickling opens the file again.
+
+    Attributes:
+        path: File of the recording.
+        config: How it was opened.
+        info: What a model needs to know about it.
+        windows: Its windows and their splits.
+        trials: Columns of the trial table, one row per window: ``nan``, or an empty string, for
+            windows that lie in no trial.
+    """
+
+    path: Path
+    config: DataConfig
+    info: SessionInfo
+    windows: Windows
+    trials: dict[str, np.ndarray]
+    _neural: Events | Binned
+    _units: Int[np.ndarray, " N"] | None
+    _behaviours: dict[str, Series | PerWindow]
+    _truth: Truth | None
+
+    def indices(self, split: str) -> Int[np.ndarray, " W"]:
+        """Windows of a split.
+
+        Args:
+            split: ``train``, ``valid`` or ``test``.
+
+        Returns:
+            Their indices, ascending.
+        """
+        if split not in get_args(Split):
+            raise unknown("split", split, get_args(Split))
+        return np.flatnonzero(self.windows.split == split)
+
+    def batch(self, indices: Int[np.ndarray, " B"]) -> Batch:
+        """Read windows.
+
+        Args:
+            indices: Rows of the window table, at least one, in any order.
+
+        Returns:
+            The windows, padded at their end to the longest of them.
+        """
+        indices = np.array(indices, dtype=np.int64)
+        starts_s, bins = self.windows.start_s[indices], self.windows.bins[indices]
+        n_bins, bin_size_s = int(bins.max()), self.info.bin_size_s
+        activity, recorded = self._neural.read(starts_s, n_bins, bin_size_s)
+        inside = np.arange(n_bins) < bins[:, None]
+        if not inside.all():
+            activity[~inside] = 0
+        if self._units is not None:
+            activity = activity[:, :, self._units]
+        valid = inside & recorded
+        values, observed = self._read_behaviours(indices, starts_s, valid)
+        return Batch(
+            session=self.info.id,
+            activity=torch.from_numpy(activity),
+            valid=torch.from_numpy(valid),
+            behaviours=values,
+            observed=observed,
+            windows=torch.from_numpy(indices),
+        )
+
+    def truth(self, indices: Int[np.ndarray, " B"]) -> dict[str, Float[np.ndarray, "B T N"]]:
+        """True expected counts per bin.
+
+        Args:
+            indices: Rows of the window table.
+
+        Returns:
+            ``rates``, and ``rates_from_behaviour``, the best prediction from behaviour alone; zero
+            in padding. Empty for recorded data.
+        """
+        if self._truth is None:
+            return {}
+        starts_s, bins = self.windows.start_s[indices], self.windows.bins[indices]
+        n_bins = int(bins.max())
+        rates = self._truth.read(starts_s, n_bins, self.info.bin_size_s)
+        inside = (np.arange(n_bins) < bins[:, None])[:, :, None]
+        units = slice(None) if self._units is None else self._units
+        return {name: np.where(inside, values, 0)[:, :, units] for name, values in rates.items()}
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Statistics of the training windows, gathered at the first use."""
+        each = self.info.max_bins * self._neural.n_units
+        chunks = chunk_windows(self.indices("train"), each)
+        return gather(chunks, self.batch, len(self.info.units), self.info.behaviours)
+
+    def _read_behaviours(
+        self,
+        indices: Int[np.ndarray, " B"],
+        starts_s: Float[np.ndarray, " B"],
+        valid: np.ndarray,
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        at = self.config.windows.behaviour_grid
+        grid = bin_grid(starts_s, valid.shape[1], self.info.bin_size_s, at)
+        values, observed = {}, {}
+        for name, source in self._behaviours.items():
+            if isinstance(source, PerWindow):
+                found, seen = source.values[indices], source.observed[indices]
+            else:
+                found, seen = source.read(grid)
+                hidden = seen & ~valid
+                if hidden.any():
+                    found[hidden], seen = 0, seen & valid
+            values[name], observed[name] = torch.from_numpy(found), torch.from_numpy(seen)
+        return values, observed
+
+    def __reduce__(self) -> tuple[Callable[..., Session], tuple[Any, ...]]:
+        """Where it came from, instead of its data."""
+        return _open, (self.path, self.config, self.info.behaviours)
+
+
+def open_sessions(
+    path: Path | str,
+    config: DataConfig,
+    sessions: list[str] | None = None,
+    behaviours: tuple[Behaviour, ...] | None = None,
+) -> list[Session]:
+    """Open recordings.
+
+    Args:
+        path: A recording, or a folder of them.
+        config: Windows, splits, behaviours and units to use.
+        sessions: Ids of those to open; all if not given.
+        behaviours: Behaviours that a trained model knows, with their classes; others are left
+            out. If not given, classes are those of all the opened sessions together.
+
+    Returns:
+        Sessions in the order of their ids.
+
+    Raises:
+        UserError: There is no such session, a recording cannot be used, behaviours contradict
+            each other, or one has a class that ``behaviours`` does not know.
+    """
+    files = _files_by_id(path)
+    for name in sessions or []:
+        if name not in files:
+            raise unknown("session", name, files)
+    wanted = sorted(files if sessions is None else set(sessions))
+    drafts = {}
+    for name in wanted:
+        with load(files[name]) as recording:
+            check(recording)
+            drafts[name] = draft_behaviours(recording, config.behaviours)
+    settled = settle_behaviours(drafts, config.behaviours, behaviours)
+    return [_open(files[name], config, settled[name]) for name in wanted]
+
+
+def _files_by_id(path: Path | str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for file in find_recordings(path):
+        with load(file) as recording:
+            name = recording_id(recording)
+        if name in files:
+            raise UserError(
+                f"{files[name]} and {file} are both session '{name}'; keep one of them"
+            )
+        files[name] = file
+    return files
+
+
+def _open(path: Path, config: DataConfig, behaviours: tuple[Behaviour, ...]) -> Session:
+    """Open one recording whose behaviours are settled."""
+    with load(path) as recording:
+        bin_size_s = choose_bin_size(recording, config.windows)
+        trials = _trial_table(recording)
+        windows = assign_splits(
+            make_windows(recording, config.windows, bin_size_s),
+            config.split,
+            session=recording_id(recording),
+            bin_size_s=bin_size_s,
+            given=trials.get("split"),
+        )
+        sources = {b.name: _open_source(recording, b, config, windows) for b in behaviours}
+        offered = [b for b in behaviours if not _is_empty(sources[b.name])]
+        session = Session(
+            path=path.resolve(),
+            config=config,
+            info=_info(recording, tuple(offered), bin_size_s, int(windows.bins.max())),
+            windows=windows,
+            trials={name: _by_window(values, windows.trial) for name, values in trials.items()},
+            _neural=open_neural(recording),
+            _units=None,
+            _behaviours={behaviour.name: sources[behaviour.name] for behaviour in offered},
+            _truth=open_truth(recording),
+        )
+    return _without_quiet_units(session) if config.min_rate_hz > 0 else session
+
+
+def _trial_table(recording: Data) -> dict[str, np.ndarray]:
+    trials = groups(recording).get("trials")
+    if trials is None:
+        return {}
+    return {name: np.asarray(column(trials, name)) for name in fields(trials)}
+
+
+def _by_window(values: np.ndarray, trial: Int[np.ndarray, " W"]) -> np.ndarray:
+    """A trial column, one row per window."""
+    rows = values[trial.clip(min=0)] if len(values) else np.zeros(len(trial))
+    outside = trial < 0
+    if not outside.any():
+        return rows
+    if rows.dtype.kind in "iub":
+        rows = rows.astype(np.float64)
+    missing = np.nan if rows.dtype.kind == "f" else np.zeros((), rows.dtype)
+    return np.where(outside.reshape(-1, *(1,) * (rows.ndim - 1)), missing, rows)
+
+
+def _open_source(
+    recording: Data, behaviour: Behaviour, config: DataConfig, windows: Windows
+) -> Series | PerWindow:
+    group_name, _, field = behaviour.source.partition(".")
+    group, classes = groups(recording)[group_name], list(behaviour.classes)
+    if behaviour.per == "trial":
+        return open_per_window(np.asarray(column(group, field)), classes, windows.trial)
+    return open_series(group, field, classes, config.windows.max_gap_s)
+
+
+def _is_empty(source: Series | PerWindow) -> bool:
+    """Whether no window can have a value, as for trial behaviours of windows outside trials."""
+    return isinstance(source, PerWindow) and not source.observed.any()
+
+
+def _info(
+    recording: Data, behaviours: tuple[Behaviour, ...], bin_size_s: float, max_bins: int
+) -> SessionInfo:
+    units = groups(recording)["units"]
+    regions = np.asarray(column(units, "region")) if "region" in units else None
+    return SessionInfo(
+        id=recording_id(recording),
+        subject=subject_id(recording),
+        neural=neural_kind(recording),
+        units=tuple(str(unit) for unit in np.asarray(column(units, "id"))),
+        regions=None if regions is None else tuple(str(region) for region in regions),
+        behaviours=behaviours,
+        bin_size_s=bin_size_s,
+        max_bins=max_bins,
+    )
+
+
+def _without_quiet_units(session: Session) -> Session:
+    """Leave out units below the configured rate, judged by training windows alone."""
+    info, limit_hz = session.info, session.config.min_rate_hz
+    if not info.is_poisson:
+        raise UserError(
+            f"data.min_rate_hz is {limit_hz}, but session {info.id} holds traces, which have no "
+            "rate; set it to 0"
+        )
+    rates_hz = session.statistics.mean_activity / info.bin_size_s
+    kept = np.flatnonzero(rates_hz >= limit_hz)
+    if len(kept) == 0:
+        raise UserError(
+            f"no unit of session {info.id} reaches data.min_rate_hz {limit_hz}; the highest rate "
+            f"is {rates_hz.max(initial=0):.3g} Hz"
+        )
+    log.info("session %s: %d of %d units kept", info.id, len(kept), len(rates_hz))
+    regions = None if info.regions is None else tuple(info.regions[unit] for unit in kept)
+    fewer = replace(info, units=tuple(info.units[unit] for unit in kept), regions=regions)
+    return replace(session, info=fewer, _units=kept)

@@ -1,0 +1,263 @@
+"""What a session reads its windows from: events, recorded bins, behaviour series, trial columns.
+
+Each is opened once and then asked for any windows; the arrays behind large ones stay on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer, Shaped
+from torch_brain.data import ArrayDict, Data
+
+from neuroduet.data.binning import (
+    EDGE,
+    bin_events,
+    finite_rows,
+    finite_samples,
+    interpolate,
+    nearest,
+    sample_series,
+    select_bins,
+)
+from neuroduet.data.columns import column, groups, mapped
+from neuroduet.data.schema import neural_kind
+from neuroduet.types import UNLABELLED
+
+Value = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Events:
+    """Spikes as events, sorted by time.
+
+    Attributes:
+        timestamps: Time of each spike (s).
+        unit_index: Unit of each spike.
+        n_units: Number of units.
+    """
+
+    timestamps: Float[np.ndarray, " E"]
+    unit_index: Integer[np.ndarray, " E"]
+    n_units: int
+
+    def read(
+        self, starts_s: Float[np.ndarray, " W"], n_bins: int, bin_size_s: float
+    ) -> tuple[Float[np.ndarray, "W T N"], Bool[np.ndarray, "W T"]]:
+        """Counts of the windows, and which bins were recorded (all of them)."""
+        counts = bin_events(
+            self.timestamps, self.unit_index, starts_s, n_bins, bin_size_s, self.n_units
+        )
+        return counts, np.ones(counts.shape[:2], dtype=bool)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Binned:
+    """Activity that was recorded in bins.
+
+    Attributes:
+        timestamps: Centre of each bin (s).
+        values: Counts or traces.
+    """
+
+    timestamps: Float[np.ndarray, " R"]
+    values: Shaped[np.ndarray, "R N"]
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(self.values.shape[1])
+
+    def read(
+        self, starts_s: Float[np.ndarray, " W"], n_bins: int, bin_size_s: float
+    ) -> tuple[Float[np.ndarray, "W T N"], Bool[np.ndarray, "W T"]]:
+        """Activity of the windows, zero where no bin was recorded, and where one was."""
+        row = select_bins(self.timestamps, starts_s, n_bins, bin_size_s)
+        exists = row >= 0
+        if len(self.values) == 0:
+            return np.zeros((*row.shape, self.n_units), np.float32), exists
+        activity = self.values[row].astype(np.float32)
+        if not exists.all():
+            activity[~exists] = 0
+        return activity, exists
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """A behaviour sampled in time.
+
+    Attributes:
+        timestamps: Time of each sample (s).
+        values: Finite floats ``(R, C)``, or class indices ``(R,)`` with ``UNLABELLED``.
+        max_gap_s: A bin this far from the samples around it has no value (s).
+    """
+
+    timestamps: Float[np.ndarray, " R"]
+    values: Shaped[np.ndarray, "R *C"]
+    max_gap_s: float
+
+    def read(
+        self, grid: Float[np.ndarray, "W T"]
+    ) -> tuple[Shaped[np.ndarray, "W T *C"], Bool[np.ndarray, "W T"]]:
+        """Values on a grid of times, zero where not observed, and where they are observed."""
+        if self.values.dtype.kind == "f":
+            return interpolate(self.timestamps, self.values, grid, self.max_gap_s)
+        return sample_series(self.timestamps, self.values, grid, self.max_gap_s)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PerWindow:
+    """A behaviour with one value per trial, looked up for every window.
+
+    Attributes:
+        values: Floats ``(W, C)``, or class indices ``(W,)``; zero where not observed.
+        observed: Where there is a value.
+    """
+
+    values: Shaped[np.ndarray, "W *C"]
+    observed: Bool[np.ndarray, " W"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Truth:
+    """True rates of a simulated session.
+
+    Attributes:
+        timestamps: Centres of the bins they were simulated in (s).
+        step_s: Width of those bins (s).
+        log_rates_hz: Natural log of rates in Hz, by name; ``(R, N)``.
+    """
+
+    timestamps: Float[np.ndarray, " R"]
+    step_s: float
+    log_rates_hz: dict[str, Shaped[np.ndarray, "R N"]]
+
+    def read(
+        self, starts_s: Float[np.ndarray, " W"], n_bins: int, bin_size_s: float
+    ) -> dict[str, Float[np.ndarray, "W T N"]]:
+        """Expected counts: the mean rate of the simulated bins in each bin, times its width."""
+        parts = max(1, round(bin_size_s / self.step_s))
+        offset_s = (np.arange(n_bins * parts) + 0.5) * (bin_size_s / parts)
+        # A shade before the centre, so that a tie between two bins goes to the same side always.
+        row = nearest(self.timestamps, starts_s[:, None] + offset_s - EDGE * self.step_s)
+        shape = (len(starts_s), n_bins, parts, -1)
+        return {
+            name: bin_size_s * np.exp(values[row].astype(np.float32)).reshape(shape).mean(axis=2)
+            for name, values in self.log_rates_hz.items()
+        }
+
+
+def open_neural(recording: Data) -> Events | Binned:
+    """Open the neural activity of a checked recording; nothing is read yet."""
+    kind = neural_kind(recording)
+    group = groups(recording)[kind]
+    timestamps = mapped(column(group, "timestamps"))
+    if kind != "spikes":
+        return Binned(timestamps=timestamps, values=mapped(column(group, "values")))
+    n_units = len(column(groups(recording)["units"], "id"))
+    return Events(
+        timestamps=timestamps, unit_index=mapped(column(group, "unit_index")), n_units=n_units
+    )
+
+
+def open_truth(recording: Data) -> Truth | None:
+    """Open the true rates of a simulated recording."""
+    group = groups(recording).get("truth")
+    names = {"rates": "log_rates_hz", "rates_from_behaviour": "log_rates_hz_from_behaviour"}
+    if group is None or any(field not in group for field in names.values()):
+        return None
+    rates = {name: mapped(column(group, field)) for name, field in names.items()}
+    timestamps = mapped(column(group, "timestamps"))
+    return Truth(timestamps=timestamps, step_s=_step(timestamps, 1.0), log_rates_hz=rates)
+
+
+def open_series(group: ArrayDict, field: str, classes: list[Value], max_gap_s: float) -> Series:
+    """Read a behaviour sampled in time.
+
+    Args:
+        group: Its time series.
+        field: Its column.
+        classes: Values of its classes, in order; empty if it is continuous.
+        max_gap_s: Largest distance between a bin and a sample (s). A series that is sampled
+            more slowly than this is interpolated between neighbouring samples all the same.
+
+    Returns:
+        The series, in memory.
+    """
+    timestamps = np.asarray(column(group, "timestamps"), dtype=np.float64)
+    limit_s = max(max_gap_s, 1.01 * _step(timestamps, 0.0))
+    raw = np.asarray(column(group, field))
+    if classes:
+        codes = encode(raw, classes)
+        if raw.dtype.kind in "iu":
+            codes = np.where(raw == UNLABELLED, UNLABELLED, codes)
+        return Series(timestamps=timestamps, values=codes, max_gap_s=limit_s)
+    values = _with_channels(raw)
+    timestamps, values = finite_samples(timestamps, values)
+    return Series(timestamps=timestamps, values=values, max_gap_s=limit_s)
+
+
+def open_per_window(
+    raw: np.ndarray, classes: list[Value], trial: Int[np.ndarray, " W"]
+) -> PerWindow:
+    """Look up a trial column for every window.
+
+    Args:
+        raw: The column, one row per trial.
+        classes: Values of its classes, in order; empty if it is continuous.
+        trial: Trial of each window, or -1.
+
+    Returns:
+        Values by window.
+    """
+    in_trial = trial >= 0
+    row = trial.clip(min=0)
+    if classes:
+        codes = encode(raw, classes)[row]
+        observed = in_trial & (codes >= 0)
+        return PerWindow(values=np.where(observed, codes, 0), observed=observed)
+    values = _with_channels(raw)[row]
+    observed = in_trial & finite_rows(values)
+    return PerWindow(values=np.where(observed[:, None], values, 0), observed=observed)
+
+
+def class_values(raw: np.ndarray, per: str) -> list[Value]:
+    """The distinct values of a categorical column, sorted, without those that mean missing."""
+    return list(np.unique(_plain(raw[~_is_missing(raw, per)])).tolist())
+
+
+def encode(raw: np.ndarray, classes: list[Value]) -> Int[np.ndarray, " R"]:
+    """Class index of each value, ``UNLABELLED`` for values that are no class."""
+    values, known = _plain(raw), np.array(classes)
+    index = np.searchsorted(known, values).clip(max=len(known) - 1)
+    return np.where(known[index] == values, index, UNLABELLED).astype(np.int64)
+
+
+def _plain(raw: np.ndarray) -> np.ndarray:
+    """Values that compare equal to those of the same class in another file."""
+    if raw.dtype.kind == "S":
+        return raw.astype(np.str_)
+    if raw.dtype.kind == "b":
+        return raw.astype(np.int64)
+    # 0.2 stored in single precision is another number than 0.2 in double precision.
+    return raw.astype(np.float64).round(6) if raw.dtype.kind == "f" else raw
+
+
+def _with_channels(raw: np.ndarray) -> Float[np.ndarray, "R C"]:
+    values = raw.astype(np.float32)
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _step(timestamps: np.ndarray, fallback: float) -> float:
+    """Typical time between samples (s)."""
+    return float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else fallback
+
+
+def _is_missing(raw: np.ndarray, per: str) -> np.ndarray:
+    if raw.dtype.kind == "f":
+        return ~np.isfinite(raw)
+    if raw.dtype.kind in "US":
+        return raw == np.zeros((), raw.dtype)
+    # A trial column may hold -1 as a class (choices to the left, in IBL's words).
+    return (raw == UNLABELLED) if per == "bin" else np.zeros(raw.shape, dtype=bool)

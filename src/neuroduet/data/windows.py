@@ -1,0 +1,183 @@
+"""Windows: the stretches of a recording that a model sees one at a time."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch_brain.data import Data, Interval
+
+from neuroduet.config import WindowConfig
+from neuroduet.data.binning import EDGE
+from neuroduet.data.columns import groups, scalar
+from neuroduet.data.schema import neural_kind, recording_id
+from neuroduet.errors import UserError, unknown
+
+DEFAULT_BIN_S = 0.02
+"""Bin width for events where the configuration names none (s)."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Windows:
+    """The windows of a session.
+
+    Attributes:
+        start_s: Start of each window (s); shape ``(W,)``.
+        bins: Number of bins of each.
+        trial: Row of the trial table it belongs to (for continuous windows: that contains it),
+            or -1.
+        split: ``train``, ``valid``, ``test`` or ``dropped``; empty until splits are assigned.
+    """
+
+    start_s: Float[np.ndarray, " W"]
+    bins: Int[np.ndarray, " W"]
+    trial: Int[np.ndarray, " W"]
+    split: np.ndarray
+
+    def end_s(self, bin_size_s: float) -> Float[np.ndarray, " W"]:
+        """End of each window (s)."""
+        return self.start_s + self.bins * bin_size_s
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.start_s)
+
+
+def choose_bin_size(recording: Data, config: WindowConfig) -> float:
+    """The width of a bin (s): that of a binned recording, else the configured one.
+
+    Args:
+        recording: A checked recording.
+        config: Windows.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        UserError: A binned recording should be read with another width.
+    """
+    recorded = scalar(recording, "bin_size_s")
+    if neural_kind(recording) == "spikes":
+        return config.bin_size_s or DEFAULT_BIN_S
+    if config.bin_size_s is not None and abs(config.bin_size_s / float(recorded) - 1) > EDGE:
+        raise UserError(
+            f"data.windows.bin_size_s is {config.bin_size_s}, but session "
+            f"{recording_id(recording)} was recorded in bins of {float(recorded):.6g} s; leave "
+            "bin_size_s unset"
+        )
+    return float(recorded)
+
+
+def make_windows(recording: Data, config: WindowConfig, bin_size_s: float) -> Windows:
+    """Cut a recording into windows.
+
+    Args:
+        recording: A checked recording.
+        config: Windows.
+        bin_size_s: Width of a bin (s).
+
+    Returns:
+        Windows in the order of the trials, or of time; not assigned to splits yet.
+
+    Raises:
+        UserError: There are no trials to align to, the event is unknown, or no window is left.
+    """
+    trials = groups(recording).get("trials")
+    align = config.align
+    if align == "auto":
+        align = "continuous" if trials is None else "trial"
+    if align == "continuous":
+        windows = _continuous(recording, config, bin_size_s)
+    elif isinstance(trials, Interval):
+        windows = _trial_aligned(recording, trials, config, bin_size_s)
+    else:
+        raise UserError(
+            f"session {recording_id(recording)} has no trials to align to; set "
+            "data.windows.align to continuous"
+        )
+    if len(windows) == 0:
+        raise UserError(
+            f"session {recording_id(recording)} has no window inside its recorded time; make "
+            "windows shorter (data.windows)"
+        )
+    return windows
+
+
+def _trial_aligned(
+    recording: Data, trials: Interval, config: WindowConfig, bin_size_s: float
+) -> Windows:
+    """From ``pre_s`` before an event (or the start) to ``post_s`` after it (or the end)."""
+    event = config.event or "start"
+    if event not in trials:
+        raise unknown("data.windows.event", event, trials.keys())
+    anchor_s = np.asarray(getattr(trials, event), dtype=np.float64)
+    start_s = anchor_s - config.pre_s
+    end_s = np.asarray(trials.end, dtype=np.float64)
+    if config.post_s is not None:
+        end_s = anchor_s + config.post_s
+    happened = np.isfinite(anchor_s)
+    length = np.where(happened, np.round((end_s - start_s) / bin_size_s), 0)
+    bins = length.astype(np.int64)
+    # Rounding may carry a window at most half a bin beyond the recording.
+    slack_s = bin_size_s / 2 * (1 + EDGE)
+    inside = (start_s >= recording.domain.start.min() - slack_s) & (
+        start_s + bins * bin_size_s <= recording.domain.end.max() + slack_s
+    )
+    _log_dropped(recording, ~happened, f"because {event} is missing")
+    _log_dropped(recording, happened & (bins < 1), "because their window has no bins")
+    _log_dropped(recording, happened & (bins > 0) & ~inside, "that leave the recording")
+    kept = np.flatnonzero(happened & inside & (bins > 0))
+    return Windows(
+        start_s=start_s[kept], bins=bins[kept], trial=kept, split=np.full(len(kept), "", "<U7")
+    )
+
+
+def _continuous(recording: Data, config: WindowConfig, bin_size_s: float) -> Windows:
+    """Windows of one length inside every interval in which activity was recorded."""
+    n_bins = max(1, round(config.length_s / bin_size_s))
+    length_s = n_bins * bin_size_s
+    stride_s = length_s if config.stride_s is None else config.stride_s
+    if stride_s <= 0:
+        raise UserError(f"data.windows.stride_s is {stride_s}, expected seconds above 0")
+    domain = groups(recording)[neural_kind(recording)].domain
+    spare_s = domain.end - domain.start - length_s
+    fitting = np.floor(spare_s / stride_s + EDGE).astype(np.int64) + 1
+    number = np.where(spare_s >= -EDGE * bin_size_s, fitting.clip(min=1), 0)
+    within = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+    start_s = np.repeat(np.asarray(domain.start), number) + within * stride_s
+    return Windows(
+        start_s=start_s,
+        bins=np.full(len(start_s), n_bins),
+        trial=_containing_trial(recording, start_s, length_s),
+        split=np.full(len(start_s), "", "<U7"),
+    )
+
+
+def _containing_trial(
+    recording: Data, start_s: Float[np.ndarray, " W"], length_s: float
+) -> Int[np.ndarray, " W"]:
+    """The trial that contains the whole window, -1 without one."""
+    trials = groups(recording).get("trials")
+    if trials is None or len(trials) == 0:
+        return np.full(len(start_s), -1)
+    order = np.argsort(trials.start, kind="stable")
+    slack_s = EDGE * length_s
+    place = np.searchsorted(trials.start[order], start_s + slack_s, side="right") - 1
+    trial = order[place.clip(min=0)]
+    contains = (place >= 0) & (start_s + length_s <= trials.end[trial] + slack_s)
+    return np.where(contains, trial, -1)
+
+
+def _log_dropped(recording: Data, dropped: np.ndarray, why: str) -> None:
+    if dropped.any():
+        log.warning(
+            "session %s: left out %d of %d trials %s",
+            recording_id(recording),
+            int(dropped.sum()),
+            len(dropped),
+            why,
+        )

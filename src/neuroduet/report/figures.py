@@ -1,0 +1,144 @@
+"""Figures of training and of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from neuroduet.report.headlines import Headline
+from neuroduet.report.style import (
+    GREY,
+    INK,
+    METRIC_LABELS,
+    MODEL,
+    Plate,
+    decimal,
+    grid,
+    jitter,
+    plate,
+    short,
+    styled,
+)
+from neuroduet.report.tables import model_columns, select, session_table
+
+Curves = Sequence[tuple[str, pd.DataFrame]]
+
+
+@styled
+def learning_curves(curves: Curves, prefix: str) -> Plate | None:
+    """Draw the columns of the learning curves that start with a prefix.
+
+    Args:
+        curves: Name and table of the run or of each ensemble member.
+        prefix: ``train_loss/`` or ``valid/``.
+
+    Returns:
+        One panel for each modality or target, or ``None`` if there is no such column.
+    """
+    columns = {str(c): None for _, table in curves for c in table.columns}
+    names = [c.removeprefix(prefix) for c in columns if c.startswith(prefix)]
+    if not names:
+        return None
+    figure, panels = grid(len(names), min(5, max(3, len(names))), 2.1)
+    scored = prefix == "valid/"
+    for axes, name in zip(panels, names, strict=True):
+        for _, table in curves:
+            if prefix + name in table.columns:
+                _curve(axes, table, prefix + name, mark_best=scored)
+        axes.set_title(short(name))
+        axes.set_xlabel("optimiser step")
+        axes.margins(x=0.06)
+    for axes in panels[:: min(5, max(3, len(names)))]:
+        axes.set_ylabel("validation score" if scored else "training loss")
+    members = f" One line for each of {len(curves)} ensemble members." if len(curves) > 1 else ""
+    return plate(
+        figure,
+        name="valid" if scored else "loss",
+        title="Validation scores" if scored else "Training losses",
+        caption=(_VALID_CAPTION if scored else _LOSS_CAPTION) + members,
+    )
+
+
+_VALID_CAPTION = (
+    "Score on validation windows, mean over sessions; higher is better and 0 means no better than "
+    "the null. Activity: bits per spike (R² for traces), predicted from all behaviours. "
+    "Continuous behaviours: R². Categorical behaviours: fraction of the prior's cross-entropy "
+    "that is explained. Dot: the best validation."
+)
+_LOSS_CAPTION = (
+    "Loss of the training batch at each validation, per modality, before weighting; lower is "
+    "better. It is noisy, since every batch hides different parts of the data."
+)
+
+
+def _curve(axes: Axes, table: pd.DataFrame, column: str, mark_best: bool) -> None:
+    known = table[["step", column]].apply(pd.to_numeric, errors="coerce").dropna()
+    if known.empty:
+        return
+    step, value = known["step"].to_numpy(float), known[column].to_numpy(float)
+    axes.plot(step, value, color=MODEL, alpha=0.9, marker="." if len(step) == 1 else "")
+    if mark_best:
+        best = int(np.argmax(value))
+        axes.plot(step[best], value[best], "o", color=MODEL, markersize=4.5)
+        if len(axes.texts) == 0:
+            axes.text(
+                0.97, 0.05, f"best {decimal(value[best])}", transform=axes.transAxes, ha="right"
+            )
+
+
+@styled
+def score_dots(scores: pd.DataFrame, found: Sequence[Headline], main: str) -> Plate | None:
+    """Draw every session's score of every model, one panel per headline.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+        found: Headlines to draw.
+        main: The model that the report is about.
+
+    Returns:
+        The plate, or ``None`` without headlines.
+    """
+    if not found:
+        return None
+    table = session_table(scores)
+    models = [main, *[m for m in model_columns(table) if m != main]]
+    answered = [
+        [m for m in models if select(table, h.task, h.target, h.metric)[m].notna().any()]
+        for h in found
+    ]
+    rows = max(len(names) for names in answered)
+    figure, panels = grid(len(found), 3, 0.8 + 0.27 * rows)
+    for axes, headline, names in zip(panels, found, answered, strict=True):
+        values = select(table, headline.task, headline.target, headline.metric)
+        _dots(axes, values[names], main)
+        _references(axes, headline)
+        axes.set_title(f"{headline.task}: {short(headline.target)}")
+        axes.set_xlabel(METRIC_LABELS.get(headline.metric, headline.metric))
+    return plate(
+        figure,
+        name="scores",
+        title="Scores of every session",
+        caption="Test windows. Dot: one session; bar: mean over sessions; dotted line: null; "
+        "dashed line: oracle (the best possible prediction, known for simulated data only).",
+    )
+
+
+def _dots(axes: Axes, values: pd.DataFrame, main: str) -> None:
+    for row, name in enumerate(values.columns):
+        x = values[name].dropna().to_numpy(float)
+        colour = MODEL if name == main else GREY
+        offsets = jitter(len(x), 0.3) if len(x) > 1 else np.zeros(1)
+        axes.plot(x, row + offsets, "o", color=colour, alpha=0.55, markersize=4, linestyle="")
+        axes.plot([x.mean()] * 2, [row - 0.32, row + 0.32], color=colour, linewidth=2.4)
+    axes.set_yticks(range(len(values.columns)), [short(str(n), 18) for n in values.columns])
+    axes.set_ylim(len(values.columns) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def _references(axes: Axes, headline: Headline) -> None:
+    for value, style in ((headline.null, ":"), (headline.oracle, "--")):
+        if np.isfinite(value):
+            axes.axvline(value, color=INK, linestyle=style, linewidth=1.0)

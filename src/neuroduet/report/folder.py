@@ -1,0 +1,203 @@
+"""What a run folder holds: every file is optional, and what is missing is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from neuroduet.errors import UserError
+from neuroduet.report.tables import COLUMNS
+
+T = TypeVar("T")
+
+CURVE_FILE = "metrics.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """The readable contents of a run folder.
+
+    Attributes:
+        path: The folder.
+        config: ``config.yaml`` as nested mappings; empty if missing.
+        config_text: ``config.yaml`` as it is written.
+        environment: ``env.json``; empty if missing.
+        curves: Learning curves of the run or of each member: name and table.
+        sessions: Descriptions of the sessions, by session id (``model/config.json``).
+        scores: ``scores.csv``, or ``None``.
+        units: ``scores_units.parquet``, or ``None``.
+        embeddings: ``embeddings.parquet`` or ``embeddings.csv``, or ``None``.
+        predictions: Prediction file of each session, by session id.
+        missing: One sentence for each thing that is absent or unreadable.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    config_text: str
+    environment: dict[str, Any]
+    curves: tuple[tuple[str, pd.DataFrame], ...]
+    sessions: dict[str, dict[str, Any]]
+    scores: pd.DataFrame | None
+    units: pd.DataFrame | None
+    embeddings: pd.DataFrame | None
+    predictions: dict[str, Path]
+    missing: tuple[str, ...]
+
+
+def read_folder(run: Path) -> RunFolder:
+    """Read what a run folder holds.
+
+    Args:
+        run: Run folder.
+
+    Returns:
+        Its contents, and sentences about what it lacks.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if not run.is_dir():
+        raise UserError(f"there is no run folder at {run}; give the --out of train or finetune")
+    notes: list[str] = []
+    text = _read(run / "config.yaml", Path.read_text, notes, "the settings of the run") or ""
+    return RunFolder(
+        path=run,
+        config=_read(run / "config.yaml", _yaml, None, "") or {},
+        config_text=text,
+        environment=_read(run / "env.json", _json, notes, "versions and machine") or {},
+        curves=_curves(run, notes),
+        sessions=_sessions(run, notes),
+        scores=_read(run / "scores.csv", _scores, notes, "`neuroduet evaluate` writes it"),
+        units=_read(
+            run / "scores_units.parquet",
+            lambda path: _table(path, ("unit", "metric", "value")),
+            notes,
+            "`neuroduet evaluate` writes it",
+        ),
+        embeddings=_embeddings(run, notes),
+        predictions=_predictions(run, notes),
+        missing=tuple(notes),
+    )
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a prediction file.
+
+    Args:
+        path: An ``.npz`` file.
+
+    Returns:
+        Its arrays, by name.
+
+    Raises:
+        UserError: The file is damaged or holds anything but plain arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise UserError(
+            f"{path.name} is not a readable prediction file ({error}); run predict again"
+        ) from None
+
+
+def _read(
+    path: Path, reader: Callable[[Path], T], notes: list[str] | None, purpose: str
+) -> T | None:
+    """Read one file; note why not when that fails (``notes=None``: somebody else notes it)."""
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        reason = f"{path.name} is not in the run folder ({purpose})"
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())[:200]
+        reason = f"{path.name} could not be read: {problem}"
+    if notes is not None:
+        notes.append(reason)
+    return None
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ValueError(f"it holds a {type(values).__name__}, expected sections with keys")
+    return values
+
+
+def _json(path: Path) -> dict[str, Any]:
+    values = json.loads(path.read_text())
+    if not isinstance(values, dict):
+        raise ValueError(f"it holds a {type(values).__name__}, expected names and values")
+    return values
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    _require_columns(table, columns)
+    return table
+
+
+def _require_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    absent = [name for name in columns if name not in table.columns]
+    if absent:
+        raise ValueError(f"it lacks the columns {', '.join(absent)}")
+
+
+def _scores(path: Path) -> pd.DataFrame:
+    # A session called "nan" or "001" is a name, not a number.
+    names = ("model", "session", "task", "target", "metric", "split")
+    table = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False)
+    _require_columns(table, COLUMNS)
+    numbers = {
+        name: pd.to_numeric(table[name], errors="coerce")
+        for name in ("value", "n", "null", "oracle")
+    }
+    return table.assign(**numbers)
+
+
+def _curves(run: Path, notes: list[str]) -> tuple[tuple[str, pd.DataFrame], ...]:
+    paths = sorted(run.glob(f"members/*/{CURVE_FILE}"))
+    found = []
+    for path in paths or [run / CURVE_FILE]:
+        name = f"member {path.parent.name}" if paths else "run"
+        curve = _read(path, lambda p: _table(p, ("step",)), notes, "training writes it")
+        if curve is not None and len(curve):
+            found.append((name, curve))
+    return tuple(found)
+
+
+def _sessions(run: Path, notes: list[str]) -> dict[str, dict[str, Any]]:
+    members = sorted(run.glob("members/*/model/config.json"))
+    path = members[0] if members else run / "model" / "config.json"
+    description = _read(path, _json, notes, "regions and class names come from it") or {}
+    sessions = description.get("sessions")
+    return {
+        str(one["id"]): one
+        for one in (sessions if isinstance(sessions, list) else [])
+        if isinstance(one, dict) and "id" in one
+    }
+
+
+def _embeddings(run: Path, notes: list[str]) -> pd.DataFrame | None:
+    name = "embeddings.csv" if (run / "embeddings.csv").is_file() else "embeddings.parquet"
+    return _read(
+        run / name,
+        lambda path: _table(path, ("session", "unit", "e0")),
+        notes,
+        "`neuroduet embed` writes it",
+    )
+
+
+def _predictions(run: Path, notes: list[str]) -> dict[str, Path]:
+    found = {path.stem: path for path in sorted((run / "predictions").glob("*.npz"))}
+    if not found:
+        notes.append("predictions/ holds no sessions (`neuroduet predict` writes them)")
+    return found

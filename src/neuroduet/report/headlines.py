@@ -1,0 +1,103 @@
+"""What a reader looks for first: one score per target, of the model the report is about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select
+
+LINEAR_MODELS = ("poisson_glm", "reduced_rank", "ridge", "logistic")
+"""Baselines that see the same inputs as the model (the others are constants)."""
+
+PRIMARY_METRICS = ("bits_per_spike", "r2", "balanced_accuracy", "accuracy")
+"""The first of these that a target has is its headline."""
+
+CHANNEL = re.compile(r"\[\d+\]$")
+"""Ending of a target that is one channel of a behaviour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The one score of a target that a reader looks for first.
+
+    Attributes:
+        task: Task.
+        target: What was predicted.
+        metric: The target's primary metric.
+        value: The model's mean over sessions.
+        null: What knowing nothing scores (``nan`` if undefined).
+        oracle: The best possible score (``nan`` if unknown).
+        rival: Name of the best linear baseline; empty if none was scored.
+        rival_value: Its score.
+    """
+
+    task: str
+    target: str
+    metric: str
+    value: float
+    null: float
+    oracle: float
+    rival: str
+    rival_value: float
+
+    def share(self, value: float) -> float:
+        """Where a score lies between null (0) and oracle (1); ``nan`` if either is unknown."""
+        span = self.oracle - self.null
+        return (value - self.null) / span if span > 0 else float("nan")
+
+
+def main_model(scores: pd.DataFrame, preset: str | None) -> str | None:
+    """The model that a report is about.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+        preset: Preset of the run, under which its scores are filed.
+
+    Returns:
+        The preset if it was scored, else the first model that is no baseline, else the first.
+    """
+    models = [str(name) for name in dict.fromkeys(scores["model"])]
+    if preset in models:
+        return preset
+    known = {*LINEAR_MODELS, *TRIVIAL_MODELS, *REFERENCES}
+    return next((name for name in models if name not in known), models[0] if models else None)
+
+
+def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
+    """The primary score of every task and target a model answered.
+
+    Args:
+        table: See :func:`summary_table`.
+        model: One of its models.
+
+    Returns:
+        In the order of the table, without encoding from single behaviours and without single
+        channels.
+    """
+    found = []
+    questions = dict.fromkeys((task, target) for task, target, _ in table.index)
+    for task, target in questions:
+        rows = select(table, task, target)
+        metric = next((name for name in PRIMARY_METRICS if name in rows.index), None)
+        single = task == "encoding_from" or CHANNEL.search(target) is not None
+        if single or metric is None or not np.isfinite(rows.at[metric, model]):
+            continue
+        row = rows.loc[metric]
+        rivals = {m: row[m] for m in LINEAR_MODELS if m in row.index and np.isfinite(row[m])}
+        rival = max(rivals, key=lambda name: float(rivals[name])) if rivals else ""
+        headline = Headline(
+            task=task,
+            target=target,
+            metric=metric,
+            value=float(row[model]),
+            null=float(row["null"]),
+            oracle=float(row["oracle"]),
+            rival=rival,
+            rival_value=float(rivals.get(rival, np.nan)),
+        )
+        found.append(headline)
+    return found

@@ -1,0 +1,205 @@
+"""Predictions of one session against what happened, as arrays ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroduet.metrics import bits_per_spike_by_unit, r2_by_unit
+
+SMALLEST_GROUP = 5
+"""Conditions with fewer test windows are not averaged."""
+
+MAX_GROUPS = 4
+ACTIVITY_KEYS = ("true/counts", "true/traces", "true/activity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """Predicted and observed activity in test windows.
+
+    Attributes:
+        predicted: Rate (Hz), or traces; ``(W, T, N)``.
+        observed: Spikes per second in each bin, or traces; ``(W, T, N)``.
+        valid: Which bins exist; ``(W, T)``.
+        units: Unit ids; ``(N,)``.
+        score: Bits per spike (counts) or R2 (traces) of each unit; ``nan`` if undefined.
+        is_poisson: Whether the activity is counts.
+        bin_size_s: Bin width (s).
+    """
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    valid: np.ndarray
+    units: np.ndarray
+    score: np.ndarray
+    is_poisson: bool
+    bin_size_s: float
+
+    def ranked(self) -> np.ndarray:
+        """Units with a score, best first."""
+        known = np.flatnonzero(np.isfinite(self.score))
+        return known[np.argsort(-self.score[known], kind="stable")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """One decoded behaviour in test windows.
+
+    Attributes:
+        name: The behaviour.
+        true: ``(W, T, C)`` or ``(W, C)`` values, or ``(W, T)`` or ``(W,)`` class indices.
+        predicted: Values of the same shape, or class probabilities with a last axis K.
+        observed: ``(W, T)`` or ``(W,)``; false where the true value is missing.
+        classes: Names of the classes; empty if the behaviour is continuous.
+    """
+
+    name: str
+    true: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """Predictions of one session.
+
+    Attributes:
+        session: Session id.
+        activity: Activity, if it was predicted and the truth is stored.
+        behaviours: Behaviours with a stored truth.
+        trial: Trial of each test window, -1 if it is none; ``(W,)``.
+        bin_size_s: Bin width (s).
+        condition: Condition of each window, -1 if unknown; ``(W,)``.
+        condition_names: What the conditions are; ``("all trials",)`` without any.
+        split: Split of the windows.
+    """
+
+    session: str
+    activity: Activity | None
+    behaviours: tuple[Decoded, ...]
+    trial: np.ndarray
+    bin_size_s: float
+    condition: np.ndarray
+    condition_names: tuple[str, ...]
+    split: str
+
+
+def from_arrays(session: str, arrays: Mapping[str, np.ndarray]) -> Predicted:
+    """Gather the test windows of a prediction file.
+
+    Args:
+        session: Session id.
+        arrays: As ``predict`` writes them: ``split``, ``valid``, ``bin_size_s``,
+            ``encoding/log_rates`` or ``encoding/traces``, ``decoding/<name>``, ``classes/<name>``,
+            ``true/...`` and ``observed/<name>``. Any may be missing.
+
+    Returns:
+        Whatever can be compared with a truth; all windows where no split is called ``test``.
+    """
+    n_windows = max((len(a) for a in arrays.values() if a.ndim), default=0)
+    split = arrays.get("split", np.full(n_windows, "all")).astype(str)
+    chosen = split == "test" if (split == "test").any() else np.ones(len(split), dtype=bool)
+    behaviours = tuple(
+        found
+        for key in arrays
+        if key.startswith("decoding/")
+        and (found := _decoded(key.removeprefix("decoding/"), arrays, chosen)) is not None
+    )
+    bin_size_s = float(arrays.get("bin_size_s", np.nan))
+    condition, names = conditions(behaviours, int(chosen.sum()))
+    return Predicted(
+        session=session,
+        activity=_activity(arrays, chosen, bin_size_s),
+        behaviours=behaviours,
+        trial=arrays.get("trial", np.full(len(split), -1))[chosen],
+        bin_size_s=bin_size_s,
+        condition=condition,
+        condition_names=names,
+        split="test" if (split == "test").any() else "all",
+    )
+
+
+def conditions(
+    behaviours: tuple[Decoded, ...], n_windows: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Divide windows by the first categorical behaviour given once per trial.
+
+    Args:
+        behaviours: Behaviours of the session.
+        n_windows: Number of windows W.
+
+    Returns:
+        Condition of each window ``(W,)``, -1 if unknown, and the conditions' names. Without a
+        behaviour of few enough classes all windows are one condition.
+    """
+    for behaviour in behaviours:
+        if not behaviour.classes or behaviour.true.ndim != 1:
+            continue
+        index = np.where(behaviour.observed, behaviour.true, -1).astype(np.int64)
+        common = [k for k in np.unique(index[index >= 0]) if (index == k).sum() >= SMALLEST_GROUP]
+        if 2 <= len(common) <= MAX_GROUPS:
+            place = {int(k): i for i, k in enumerate(common)}
+            names = tuple(f"{behaviour.name} {behaviour.classes[k]}" for k in common)
+            return np.array([place.get(int(k), -1) for k in index], dtype=np.int64), names
+    return np.zeros(n_windows, dtype=np.int64), ("all trials",)
+
+
+def _activity(
+    arrays: Mapping[str, np.ndarray], chosen: np.ndarray, bin_size_s: float
+) -> Activity | None:
+    key = "encoding/log_rates" if "encoding/log_rates" in arrays else "encoding/traces"
+    true_key = next((name for name in ACTIVITY_KEYS if name in arrays), None)
+    if key not in arrays or true_key is None:
+        return None
+    predicted = arrays[key][chosen].astype(np.float64)
+    true = arrays[true_key][chosen].astype(np.float64)
+    if predicted.shape != true.shape or predicted.size == 0:
+        return None
+    valid = arrays.get("valid", np.ones(arrays[key].shape[:2], dtype=bool))[chosen]
+    units = arrays.get("units", np.arange(true.shape[2])).astype(str)
+    is_poisson = key.endswith("log_rates")
+    per_second = 1.0 / bin_size_s if is_poisson and np.isfinite(bin_size_s) else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = np.exp(predicted) if is_poisson else predicted
+        if is_poisson:
+            score = bits_per_spike_by_unit(expected, true, valid)
+        else:
+            score = r2_by_unit(true, expected, valid)
+    return Activity(
+        # A diverged model predicts infinite rates; its scores say so, no axis could.
+        predicted=np.where(np.isfinite(expected), expected, np.nan) * per_second,
+        observed=true * per_second,
+        valid=valid,
+        units=units,
+        score=score,
+        is_poisson=is_poisson,
+        bin_size_s=bin_size_s,
+    )
+
+
+def _decoded(name: str, arrays: Mapping[str, np.ndarray], chosen: np.ndarray) -> Decoded | None:
+    if f"true/{name}" not in arrays:
+        return None
+    true, predicted = arrays[f"true/{name}"], arrays[f"decoding/{name}"]
+    is_class = true.ndim == predicted.ndim - 1
+    shape = true.shape if is_class else true.shape[:-1]
+    observed = arrays.get(f"observed/{name}", np.ones(shape, dtype=bool)) & _exists(arrays, shape)
+    default = np.arange(predicted.shape[-1]) if is_class else np.zeros(0)
+    names = arrays.get(f"classes/{name}", default) if is_class else default
+    return Decoded(
+        name=name,
+        true=true[chosen],
+        predicted=predicted[chosen].astype(np.float64),
+        observed=observed[chosen],
+        classes=tuple(str(label) for label in names.tolist()),
+    )
+
+
+def _exists(arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Bins that exist, for values per bin; true for values per trial."""
+    valid = arrays.get("valid")
+    return valid if len(shape) == 2 and valid is not None else np.ones(shape, dtype=bool)

@@ -1,0 +1,212 @@
+"""Score tables: one row per question, one column per model, beside what is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from neuroduet.errors import UserError
+from neuroduet.types import Score
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = tuple(field.name for field in fields(Score))
+QUESTION = ["task", "target", "metric"]
+REFERENCES = ("null", "oracle", "oracle_rates", "sessions")
+"""Columns of a table that are no models; ``oracle_rates`` knows what no behaviour tells."""
+
+BOUND = "oracle_behaviour"
+"""Model whose scores are the column ``oracle``: the best prediction from behaviour."""
+
+TASK_ORDER = ("encoding", "encoding_from", "decoding", "regions")
+TRIVIAL_MODELS = ("mean_rate", "psth", "majority", "mean")
+DECIMALS = 3
+
+
+def summary_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Average scores over sessions, models side by side.
+
+    Rows of the same model, session, task, target and metric count once (the first). When the table
+    holds several splits only ``test`` is used. Undefined (``nan``) values do not enter a mean.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+
+    Returns:
+        Indexed by task, target and metric: one column per model in order of appearance, then
+        ``null``, ``oracle`` (filled from the model ``oracle_behaviour`` where undefined),
+        ``oracle_rates`` if it was scored, and ``sessions`` (how many the row rests on).
+
+    Raises:
+        UserError: A column is missing.
+    """
+    return _wide(_tidy(scores), QUESTION)
+
+
+def session_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """The same as :func:`summary_table` for each session: the index ends with the session.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+
+    Returns:
+        Indexed by task, target, metric and session.
+
+    Raises:
+        UserError: A column is missing.
+    """
+    return _wide(_tidy(scores), [*QUESTION, "session"])
+
+
+def model_columns(table: pd.DataFrame) -> list[str]:
+    """Names of the models of a table."""
+    return [str(name) for name in table.columns if name not in REFERENCES]
+
+
+def best_models(row: pd.Series) -> set[str]:
+    """Models with the highest score of a row, ties at the printed precision included.
+
+    Args:
+        row: One row of :func:`summary_table`.
+
+    Returns:
+        Names; empty when fewer than two models have a score.
+    """
+    values = {
+        name: round(float(value), DECIMALS)
+        for name, value in row.items()
+        if name not in REFERENCES and np.isfinite(value)
+    }
+    if len(values) < 2:
+        return set()
+    return {str(name) for name, value in values.items() if value == max(values.values())}
+
+
+def number(value: float) -> str:
+    """A score as text; a dash where it is undefined, never a negative zero."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{round(float(value), DECIMALS) + 0.0:.{DECIMALS}f}"
+
+
+def select(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Rows whose index begins with the given task, target and metric, without those levels."""
+    levels = list(table.index.names[: len(names)])
+    chosen = np.ones(len(table), dtype=bool)
+    for level, name in zip(levels, names, strict=True):
+        chosen &= np.asarray(table.index.get_level_values(level) == name)
+    return table[chosen].droplevel(levels)
+
+
+def uneven_models(scores: pd.DataFrame) -> list[str]:
+    """Models that lack a score in some session in which another model has one.
+
+    Their means are over different sessions and do not compare.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+
+    Returns:
+        Names of the models, in order of appearance.
+    """
+    by_session = session_table(scores)
+    counts = by_session.notna().groupby(level=QUESTION, sort=False).sum()
+    sessions = by_session.groupby(level=QUESTION, sort=False).size()
+    return [
+        name
+        for name in model_columns(by_session)
+        if bool(((counts[name] > 0) & (counts[name] < sessions)).any())
+    ]
+
+
+def render_rich(table: pd.DataFrame) -> Table:
+    """A table for the terminal, the best model of each row in bold.
+
+    Args:
+        table: See :func:`summary_table` or :func:`session_table`.
+
+    Returns:
+        A rich table; names are shown as they are, without markup.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rendered = Table(box=box.SIMPLE_HEAD)
+    for name in table.index.names:
+        rendered.add_column(str(name), overflow="fold")
+    for name in table.columns:
+        rendered.add_column(Text(str(name)), justify="right", overflow="fold")
+    for key, row in table.iterrows():
+        best = best_models(row)
+        names = [Text(str(part)) for part in (key if isinstance(key, tuple) else (key,))]
+        cells = [
+            Text(
+                str(int(row[column])) if column == "sessions" else number(row[column]),
+                style="bold" if column in best else "",
+            )
+            for column in table.columns
+        ]
+        rendered.add_row(*names, *cells)
+    return rendered
+
+
+def _tidy(scores: pd.DataFrame) -> pd.DataFrame:
+    missing = [name for name in COLUMNS if name not in scores.columns]
+    if missing:
+        raise UserError(
+            f"the score table lacks the columns {', '.join(missing)}; "
+            f"expected {', '.join(COLUMNS)}, as evaluate writes them"
+        )
+    names = ["model", "session", *QUESTION, "split"]
+    tidy = scores[list(COLUMNS)].astype(dict.fromkeys(names, str))
+    if (tidy["split"] == "test").any():
+        tidy = tidy[tidy["split"] == "test"]
+    return tidy.drop_duplicates(["model", "session", *QUESTION])
+
+
+def _wide(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    rows = pd.MultiIndex.from_tuples(_ordered_rows(tidy, keys), names=keys)
+    grouped = tidy.groupby([*keys, "model"], sort=False)["value"].mean()
+    values = grouped.unstack("model").reindex(index=rows).astype(float)
+    models = [m for m in dict.fromkeys(tidy["model"]) if m not in (*REFERENCES, BOUND)]
+    table = values.reindex(columns=models)
+    references = _references(tidy, keys).reindex(rows)
+    table["null"], table["oracle"] = references["null"], references["oracle"]
+    if BOUND in values.columns:
+        table["oracle"] = table["oracle"].fillna(values[BOUND])
+    if "oracle_rates" in values.columns:
+        table["oracle_rates"] = values["oracle_rates"]
+    table["sessions"] = tidy.groupby(keys, sort=False)["session"].nunique().reindex(rows)
+    table.columns.name = None
+    return table
+
+
+def _references(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Null and oracle of each session, averaged over sessions."""
+    # A constant model that is its own null (the majority region) says the least about others.
+    trivial = tidy["model"].isin(TRIVIAL_MODELS)
+    ordered = pd.concat([tidy[~trivial], tidy[trivial]])
+    by_session = ordered.groupby(list(dict.fromkeys([*keys, "session"])), sort=False)
+    first = by_session[["null", "oracle"]].first().astype(float)
+    return first.groupby(level=keys, sort=False).mean()
+
+
+def _ordered_rows(tidy: pd.DataFrame, keys: list[str]) -> list[tuple[str, ...]]:
+    """Known tasks first, then everything in order of appearance, sessions of a row together."""
+    rows = list(dict.fromkeys(tidy[keys].itertuples(index=False, name=None)))
+    first = {row[:3]: i for i, row in reversed(list(enumerate(rows)))}
+    targets = {row[:2]: i for i, row in reversed(list(enumerate(rows)))}
+    return sorted(
+        rows, key=lambda row: (_rank(row[0], TASK_ORDER), targets[row[:2]], first[row[:3]])
+    )
+
+
+def _rank(name: str, order: Iterable[str]) -> int:
+    known = list(order)
+    return known.index(name) if name in known else len(known)

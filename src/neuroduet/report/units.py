@@ -1,0 +1,203 @@
+"""Figures of single units: how well each is predicted, and what the model learned about it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from neuroduet.report.style import (
+    CRAMPED,
+    GREY,
+    INK,
+    METRIC_LABELS,
+    MODEL,
+    Plate,
+    grid,
+    jitter,
+    markings,
+    plate,
+    short,
+    styled,
+)
+
+MAX_REGIONS = 20
+MAX_NAMES = 24
+
+
+@styled
+def unit_scores(units: pd.DataFrame, metric: str = "bits_per_spike") -> Plate | None:
+    """Draw the encoding score of single units by region and against firing rate.
+
+    Args:
+        units: Columns of ``scores_units.parquet``; ``region`` and ``rate_hz`` may be missing.
+        metric: The metric to draw.
+
+    Returns:
+        The plate, or ``None`` if no unit has the metric.
+    """
+    rows = units[units["metric"] == metric]
+    if "task" in rows.columns:
+        rows = rows[rows["task"] == "encoding"]
+    rows = rows[np.isfinite(rows["value"].astype(float))]
+    if rows.empty:
+        return None
+    label = METRIC_LABELS.get(metric, metric)
+    region = _regions(rows)
+    low, high = _limits(rows["value"].to_numpy(float))
+    figure, (left, right) = grid(2, 2, max(2.8, 0.9 + 0.24 * region.nunique()))
+    _by_region(left, rows["value"].to_numpy(float), region)
+    left.set_xlim(low, high)
+    left.set_xlabel(label)
+    _against_rate(right, rows)
+    right.set_ylim(low, high)
+    right.set_ylabel(label)
+    outside = int(((rows["value"] < low) | (rows["value"] > high)).sum())
+    which = "1 unit lies" if outside == 1 else f"{outside} units lie"
+    hidden = f" {which} outside the axes." if outside else ""
+    return plate(
+        figure,
+        name="units",
+        title="Which units are predicted",
+        caption=f"{label.capitalize()} of {len(rows)} units in test windows, predicted from the "
+        "behaviours. Left: by brain region; bar: median, thick line: middle half of the units, in "
+        "brackets: number of units. Right: against mean firing rate. Below 0 (dotted) a unit is "
+        f"predicted worse than by its mean rate.{hidden}",
+    )
+
+
+def _regions(rows: pd.DataFrame) -> pd.Series:
+    """Region of each unit, the rarest beyond :data:`MAX_REGIONS` together."""
+    if "region" not in rows.columns:
+        return pd.Series("all units", index=rows.index)
+    region = rows["region"].fillna("").astype(str).replace("", "unknown")
+    frequent = region.value_counts().index[:MAX_REGIONS]
+    return region.where(region.isin(frequent), "other regions")
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """Limits that a few badly predicted units cannot stretch: three quartile ranges."""
+    lower, upper = np.percentile(values, [25, 75])
+    reach = 3.0 * (upper - lower)
+    low = min(max(float(values.min()), float(lower - reach)), 0.0)
+    high = max(min(float(values.max()), float(upper + reach)), 0.0)
+    margin = 0.06 * (high - low) or 0.1
+    return low - margin, high + margin
+
+
+def _by_region(axes: Axes, values: np.ndarray, region: pd.Series) -> None:
+    labels = region.to_numpy()
+    order = sorted(set(labels), key=lambda name: (-np.median(values[labels == name]), name))
+    for row, name in enumerate(order):
+        x = values[labels == name]
+        offsets = jitter(len(x), 0.5)
+        pixels = len(values) > CRAMPED
+        axes.plot(x, row + offsets, ".", color=MODEL, alpha=0.4, markersize=4, rasterized=pixels)
+        lower, middle, upper = np.percentile(x, [25, 50, 75])
+        axes.plot([lower, upper], [row, row], color=INK, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([middle] * 2, [row - 0.34, row + 0.34], color=INK, linewidth=1.8)
+    counts = [int((labels == name).sum()) for name in order]
+    ticks = [f"{short(name, 18)} ({n})" for name, n in zip(order, counts, strict=True)]
+    axes.set_yticks(range(len(order)), ticks)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.axvline(0.0, color=INK, linestyle=":", linewidth=1.0)
+    axes.tick_params(axis="y", length=0)
+
+
+def _against_rate(axes: Axes, rows: pd.DataFrame) -> None:
+    axes.axhline(0.0, color=INK, linestyle=":", linewidth=1.0)
+    axes.set_xlabel("mean firing rate (Hz)")
+    if "rate_hz" not in rows.columns:
+        axes.text(0.5, 0.5, "firing rates were not stored", transform=axes.transAxes, ha="center")
+        return
+    rate, value = rows["rate_hz"].to_numpy(float), rows["value"].to_numpy(float)
+    seen = np.isfinite(rate) & (rate > 0)
+    pixels = len(rows) > CRAMPED
+    axes.plot(rate[seen], value[seen], ".", color=MODEL, alpha=0.4, rasterized=pixels)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+
+
+@styled
+def embedding_map(table: pd.DataFrame) -> Plate | None:
+    """Draw the two main axes of the unit embeddings, by region and by session.
+
+    Args:
+        table: Columns session, unit, region (optional), e0, e1, ...
+
+    Returns:
+        The plate, or ``None`` with fewer than three units or one dimension.
+    """
+    columns = [c for c in table.columns if c[:1] == "e" and c[1:].isdigit()]
+    values = table[columns].to_numpy(float)
+    known = np.isfinite(values).all(axis=1)
+    if known.sum() < 3 or len(columns) < 2:
+        return None
+    points, share = _principal_axes(values[known])
+    figure, panels = grid(2, 2, 4.3)
+    names = {"session": table["session"][known].astype(str)}
+    if "region" in table.columns:
+        names = {
+            "region": table["region"][known].fillna("").astype(str).replace("", "unknown")
+        } | names
+    for axes, (kind, labels) in zip(panels, names.items(), strict=False):
+        _scatter(axes, points, labels.to_numpy(), kind)
+        axes.set_xlabel(f"component 1 ({100 * share[0]:.0f} % of variance)")
+        axes.set_ylabel(f"component 2 ({100 * share[1]:.0f} % of variance)")
+    for axes in panels[len(names) :]:
+        axes.remove()
+    return plate(
+        figure,
+        name="embedding",
+        title="What the model learned about units",
+        caption=f"Learned embeddings of {int(known.sum())} units ({len(columns)} dimensions), "
+        "projected on their first two principal components. Units of one region lying together "
+        "mean that the model found regional structure without being told the regions; units "
+        "of one session lying together mean that it found differences between sessions.",
+    )
+
+
+def _principal_axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    centred = values - values.mean(axis=0)
+    left, scale, right = np.linalg.svd(centred, full_matrices=False)
+    # The sign of a component is arbitrary; its largest loading is made positive.
+    largest = np.abs(right[:2]).argmax(axis=1)
+    signs = np.sign(right[np.arange(len(largest)), largest])
+    share = scale**2 / max(float((scale**2).sum()), 1e-12)
+    return left[:, :2] * scale[:2] * signs, share[:2]
+
+
+def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, kind: str) -> None:
+    names, counts = np.unique(labels, return_counts=True)
+    shown = sorted(names[np.argsort(-counts, kind="stable")[:MAX_NAMES]])
+    marks = markings(shown)
+    rest = ~np.isin(labels, shown)
+    pixels = len(points) > CRAMPED
+    if rest.any():
+        axes.plot(*points[rest].T, ".", color=GREY, alpha=0.4, rasterized=pixels)
+    for name, (colour, marker) in marks.items():
+        axes.plot(
+            *points[labels == name].T,
+            marker,
+            color=colour,
+            alpha=0.65,
+            markersize=3.5,
+            markeredgewidth=0,
+            rasterized=pixels,
+        )
+    handles = [
+        Line2D([], [], color=c, marker=m, linestyle="", markersize=5, label=short(n, 18))
+        for n, (c, m) in marks.items()
+    ]
+    if rest.any():
+        handles.append(Line2D([], [], color=GREY, marker=".", linestyle="", label="others"))
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=4,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
+    axes.set_title(f"by {kind}")

@@ -1,0 +1,109 @@
+"""Open the recordings of sessions that a trained model knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from neuroduet.config import Config
+from neuroduet.data.recording import find_recordings, load
+from neuroduet.data.schema import recording_id
+from neuroduet.data.session import Session, open_sessions
+from neuroduet.errors import UserError
+from neuroduet.types import Batch, Behaviour, Masks, Prediction, SessionInfo
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A run opened for prediction (:func:`neuroduet.training.runs.load_run`)."""
+
+    name: str
+    config: Config
+
+    @property
+    def sessions(self) -> Sequence[SessionInfo]:
+        """Sessions the model has stitchers for."""
+        ...
+
+    @property
+    def behaviours(self) -> tuple[Behaviour, ...]:
+        """Behaviours the model knows."""
+        ...
+
+    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
+        """As :meth:`neuroduet.types.Predictor.predict`."""
+        ...
+
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """Unit embeddings ``(N, E)`` by session id."""
+        ...
+
+
+def open_known_sessions(
+    model: Trained, data: Path | str, wanted: Sequence[str] | None = None
+) -> list[Session]:
+    """Open recordings as the model was trained on them.
+
+    Args:
+        model: The trained model.
+        data: A recording, or a folder of recordings.
+        wanted: Session ids; ``None`` takes every recording whose session the model knows.
+
+    Returns:
+        Sessions sorted by id, read with the configuration and the classes of the run.
+
+    Raises:
+        UserError: A wanted session is not one of the model's, none of the recordings is, or a
+            recording no longer has the units the model was trained on.
+    """
+    known = {info.id: info for info in model.sessions}
+    names = sorted(set(wanted)) if wanted is not None else _known_ids(known, data)
+    strangers = [name for name in names if name not in known]
+    if strangers:
+        raise UserError(
+            f"the run has not seen session {', '.join(map(repr, strangers))} (it knows "
+            f"{_listed(known)}); finetune it on new sessions first"
+        )
+    opened = open_sessions(Path(data), model.config.data, names, model.behaviours)
+    for session in opened:
+        info = known[session.info.id]
+        if session.info.units != info.units:
+            raise UserError(
+                f"session '{info.id}' has {len(session.info.units)} units, which are not the "
+                f"{len(info.units)} units the run was trained on; use the same recording, or "
+                "finetune on this one"
+            )
+    return opened
+
+
+def _known_ids(known: dict[str, SessionInfo], data: Path | str) -> list[str]:
+    found = _recorded_ids(Path(data))
+    names = sorted(name for name in found if name in known)
+    if not names:
+        raise UserError(
+            f"no recording in {data} is of a session of the run: found {_listed(found)}, the run "
+            f"knows {_listed(known)}; finetune it on new sessions first"
+        )
+    skipped = [name for name in found if name not in known]
+    if skipped:
+        log.warning("the run does not know %s: not used", _listed(skipped))
+    return names
+
+
+def _recorded_ids(data: Path) -> list[str]:
+    names = []
+    for path in find_recordings(data):
+        with load(path) as recording:
+            names.append(recording_id(recording))
+    return names
+
+
+def _listed(names: Sequence[str] | dict[str, SessionInfo]) -> str:
+    shown = ", ".join(list(names)[:10])
+    return shown + (" ..." if len(names) > 10 else "")

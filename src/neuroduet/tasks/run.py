@@ -1,0 +1,137 @@
+"""Score a finished run, or the baselines, on recordings, and write the score tables."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pandas as pd
+
+from neuroduet.baselines import fit_baselines
+from neuroduet.config import Config
+from neuroduet.data.session import open_sessions
+from neuroduet.errors import unknown
+from neuroduet.tasks import TASKS
+from neuroduet.tasks.evaluate import Evaluation, evaluate
+from neuroduet.tasks.export import embed_run, predict_run
+from neuroduet.tasks.known import open_known_sessions
+from neuroduet.tasks.oracle import oracles
+from neuroduet.training.files import write_bytes, write_text
+from neuroduet.training.runs import load_run
+from neuroduet.types import Score
+
+__all__ = ["baselines", "embed_run", "evaluate_run", "predict_run"]
+
+log = logging.getLogger(__name__)
+
+COLUMNS = [field.name for field in fields(Score)]
+"""Columns of ``scores.csv``, in order."""
+
+UNIT_COLUMNS = [
+    "model",
+    "session",
+    "task",
+    "target",
+    "unit",
+    "region",
+    "metric",
+    "value",
+    "rate_hz",
+    "split",
+]
+"""Columns of ``scores_units.parquet``, in order."""
+
+BASELINE_TASKS = ("encoding", "decoding")
+
+
+def evaluate_run(
+    run: Path | str,
+    data: Path | str,
+    sessions: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    out: Path | str | None = None,
+) -> pd.DataFrame:
+    """Score a finished run on its test windows and write the tables.
+
+    Args:
+        run: Run folder.
+        data: A recording, or a folder of recordings.
+        sessions: Session ids; ``None`` takes every recording of a session that the run knows.
+        tasks: Names of :data:`neuroduet.tasks.TASKS`; ``None`` for all.
+        out: The CSV file to write, ``scores.csv`` of the run folder by default; the unit-level
+            table stands beside it as ``<name>_units.parquet``.
+
+    Returns:
+        The scores, with the columns :data:`COLUMNS`.
+
+    Raises:
+        UserError: The run or the data cannot be read, a task is unknown, or the run does not know
+            a session, whose stitchers then need finetuning first.
+    """
+    _require_tasks(tasks)
+    model = load_run(run)
+    opened = open_known_sessions(model, data, sessions)
+    found = evaluate([model], opened, tasks)
+    return _write(found, Path(run) / "scores.csv" if out is None else Path(out))
+
+
+def baselines(
+    data: Path | str,
+    out: Path | str | None = None,
+    sessions: Sequence[str] | None = None,
+    config: Config | None = None,
+) -> pd.DataFrame:
+    """Fit the linear baselines of every session, score them by the same loop and write the tables.
+
+    In simulated data the oracles are scored beside them.
+
+    Args:
+        data: A recording, or a folder of recordings.
+        out: The CSV file to write (units beside it); ``None`` writes nothing.
+        sessions: Session ids; ``None`` for all.
+        config: Its ``data`` section says how recordings are read.
+
+    Returns:
+        The scores, with the columns :data:`COLUMNS`.
+
+    Raises:
+        UserError: The data cannot be read or a session is unknown.
+    """
+    names = None if sessions is None else list(sessions)
+    scores, units = [], []
+    for session in open_sessions(Path(data), (config or Config()).data, names):
+        log.info("fitting the baselines of session '%s'", session.info.id)
+        predictors = [*fit_baselines(session), *oracles([session])]
+        found = evaluate(predictors, [session], BASELINE_TASKS)
+        scores += found.scores
+        units += found.units
+    whole = Evaluation(scores=scores, units=units)
+    return score_table(whole) if out is None else _write(whole, Path(out))
+
+
+def score_table(found: Evaluation) -> pd.DataFrame:
+    """The scores as a table with the columns :data:`COLUMNS`."""
+    return pd.DataFrame([asdict(score) for score in found.scores], columns=COLUMNS)
+
+
+def unit_table(found: Evaluation) -> pd.DataFrame:
+    """The unit-level scores as a table with the columns :data:`UNIT_COLUMNS`."""
+    return pd.DataFrame(found.units, columns=UNIT_COLUMNS)
+
+
+def _write(found: Evaluation, path: Path) -> pd.DataFrame:
+    table, units = score_table(found), io.BytesIO()
+    unit_table(found).to_parquet(units, index=False)
+    write_bytes(path.with_name(f"{path.stem}_units.parquet"), units.getvalue())
+    write_text(path, table.to_csv(index=False))
+    return table
+
+
+def _require_tasks(tasks: Sequence[str] | None) -> None:
+    """Before a model is loaded: a typing error must not cost minutes."""
+    for name in tasks or ():
+        if name not in TASKS:
+            raise unknown("task", name, TASKS)

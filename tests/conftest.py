@@ -1,0 +1,36 @@
+"""Settings and fixtures of all tests.
+
+Nothing of neuroduet is imported here at module level: the run-time shape checks are installed
+after this file is read, and would miss what it imported.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A loaded machine makes single examples slow; that is no property of the code.
+settings.register_profile(
+    "neuroduet", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("neuroduet")
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """Root of the project."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of recorded data; the test is skipped, and says so, where there is none."""
+    folder = Path(os.environ.get("NEURODUET_SHARED_DATA", PROJECT / ".." / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no recorded data at {folder}; set NEURODUET_SHARED_DATA to its folder")
+    return folder

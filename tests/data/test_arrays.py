@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neuroduet.data.arrays import from_arrays
+from neuroduet.data.schema import describe_behaviours
+from neuroduet.errors import UserError
+
+RNG = np.random.default_rng(0)
+COUNTS = RNG.poisson(0.5, (12, 10, 4))
+
+
+def build(**changes):
+    return from_arrays(**{"session_id": "s", "counts": COUNTS, "bin_size_s": 0.1, **changes})
+
+
+def kinds(recording):
+    return {b.name: (b.kind, b.per) for b in describe_behaviours(recording)}
+
+
+def test_trials_are_laid_out_one_second_apart():
+    recording = build()
+    np.testing.assert_allclose(recording.trials.start, np.arange(12) * 2.0)
+    np.testing.assert_allclose(recording.trials.end, np.arange(12) * 2.0 + 1.0)
+    np.testing.assert_allclose(recording.counts.timestamps[9:12], [0.95, 2.05, 2.15])
+    np.testing.assert_array_equal(recording.counts.values, COUNTS.reshape(-1, 4))
+    assert recording.bin_size_s == 0.1
+
+
+def test_ragged_trials_keep_their_own_lengths():
+    recording = build(
+        counts=[COUNTS[0], COUNTS[1, :7], COUNTS[2, :3]],
+        behaviours={"speed": [np.ones(10), np.ones(7), np.ones(3)]},
+    )
+    np.testing.assert_allclose(recording.trials.end - recording.trials.start, [1.0, 0.7, 0.3])
+    assert len(recording.counts.timestamps) == len(recording.speed.timestamps) == 20
+    np.testing.assert_allclose(recording.counts.timestamps, recording.speed.timestamps)
+
+
+def test_continuous_activity_starts_at_zero():
+    recording = build(counts=COUNTS[:, :, 0].T, behaviours={"x": np.zeros((10, 2))})
+    np.testing.assert_allclose(recording.counts.timestamps, (np.arange(10) + 0.5) * 0.1)
+    assert recording.x.values.shape == (10, 2)
+    assert "trials" not in recording
+
+
+def test_type_and_shape_say_what_a_behaviour_is():
+    recording = build(
+        behaviours={
+            "speed": RNG.normal(size=(12, 10)),
+            "position": RNG.normal(size=(12, 10, 2)),
+            "state": RNG.integers(0, 3, (12, 10)),
+            "phase": RNG.choice(["go", "stop"], (12, 10)),
+            "choice": np.arange(12) % 2 == 0,
+            "prior": np.tile([0.2, 0.5, 0.8], 4),
+            "stimulus": np.array(["left", "right"] * 6),
+            "reaction": RNG.normal(size=12),
+        }
+    )
+    assert kinds(recording) == {
+        "speed": ("continuous", "bin"),
+        "position": ("continuous", "bin"),
+        "state": ("categorical", "bin"),
+        "phase": ("categorical", "bin"),
+        "choice": ("categorical", "trial"),
+        "prior": ("categorical", "trial"),
+        "stimulus": ("categorical", "trial"),
+        "reaction": ("continuous", "trial"),
+    }
+    assert recording.position.values.shape == (120, 2)
+    assert recording.trials.choice.tolist() == [1, 0] * 6
+
+
+@pytest.mark.parametrize(("distinct", "kind"), [(20, "categorical"), (21, "continuous")])
+def test_floats_per_trial_are_classes_up_to_twenty_values(distinct, kind):
+    values = np.arange(30.0) % distinct
+    recording = build(counts=np.ones((30, 2, 1), int), behaviours={"b": values})
+    assert kinds(recording) == {"b": (kind, "trial")}
+
+
+def test_spikes_are_sorted_and_units_named():
+    recording = from_arrays(
+        session_id="s", spike_times=[0.3, 0.1, 0.2], spike_units=[2, 0, 1], subject_id="mouse"
+    )
+    np.testing.assert_allclose(recording.spikes.timestamps, [0.1, 0.2, 0.3])
+    assert recording.spikes.unit_index.tolist() == [0, 1, 2]
+    assert recording.units.id.tolist() == ["unit000", "unit001", "unit002"]
+    assert recording.subject.id == "mouse"
+
+
+def test_spike_units_may_be_ids():
+    recording = from_arrays(
+        session_id="s", spike_times=[0.1, 0.2], spike_units=["b", "a"],
+        units={"id": ["b", "c", "a"], "region": ["X", "Y", "X"]},
+    )  # fmt: skip
+    assert recording.spikes.unit_index.tolist() == [0, 2]
+    assert recording.units.region.tolist() == ["X", "Y", "X"]
+
+
+def test_silent_units_at_the_end_come_from_the_unit_table():
+    recording = from_arrays(
+        session_id="s", spike_times=[0.1], spike_units=[0], units={"depth_um": [1.0, 2.0, 3.0]}
+    )
+    assert len(recording.units.id) == 3
+
+
+def test_behaviours_beside_events_sit_at_bin_centres():
+    recording = from_arrays(
+        session_id="s",
+        spike_times=[0.0, 4.0],
+        spike_units=[0, 0],
+        bin_size_s=0.5,
+        trials={"start": [0.0, 2.0], "end": [1.0, 3.0]},
+        behaviours={"speed": np.array([[1.0, 2.0], [3.0, 4.0]]), "whole": np.arange(8.0),
+                    "free": ([0.3, 0.1], [1.0, 2.0])},
+    )  # fmt: skip
+    np.testing.assert_allclose(recording.speed.timestamps, [0.25, 0.75, 2.25, 2.75])
+    np.testing.assert_allclose(recording.speed.values, [1, 2, 3, 4])
+    np.testing.assert_allclose(recording.whole.timestamps, (np.arange(8) + 0.5) * 0.5)
+    np.testing.assert_allclose(recording.free.timestamps, [0.1, 0.3])
+    np.testing.assert_allclose(recording.free.values, [2, 1])
+
+
+def test_traces_stay_continuous():
+    recording = build(counts=None, traces=RNG.normal(size=(12, 10, 4)))
+    assert recording.traces.values.dtype == np.float32
+    assert "counts" not in recording
+
+
+def test_given_splits_become_a_trial_column():
+    split = ["train"] * 8 + ["valid"] * 2 + ["test"] * 2
+    assert build(split=split).trials.split.tolist() == split
+
+
+def test_trial_columns_and_given_times_are_kept():
+    starts = np.arange(12) * 5.0 + 3
+    recording = build(trials={"start": starts, "contrast": np.arange(12) / 12})
+    np.testing.assert_allclose(recording.trials.start, starts)
+    np.testing.assert_allclose(recording.counts.timestamps[10], 8.05)
+    assert recording.trials.contrast[6] == 0.5
+
+
+def test_touching_trials_are_allowed():
+    recording = build(trials={"start": np.arange(12) * 1.0})
+    assert (np.diff(recording.counts.timestamps) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"counts": None}, "exactly one of counts, traces and spike_times; found none"),
+        ({"traces": COUNTS}, "found counts and traces"),
+        ({"bin_size_s": None}, "bin_size_s is missing"),
+        ({"bin_size_s": -1.0}, "expected seconds above 0"),
+        ({"counts": np.ones(3)}, r"shape \(3,\), expected \(trials, bins, units\)"),
+        ({"counts": -COUNTS - 1}, "negative or fractional"),
+        ({"counts": COUNTS * 0.5}, "store them as traces"),
+        ({"behaviours": {"x": np.zeros((12, 9))}}, r"shape \(12, 9\), expected .*\(12, 10"),
+        ({"behaviours": {"x": np.zeros(11)}}, r"shape \(11,\), expected \(12,\)"),
+        ({"behaviours": {"x": [np.zeros(10)] * 11}}, "11 trials, but there are 12"),
+        ({"behaviours": {"x": [np.zeros(10)] * 11 + [np.zeros(9)]}}, "9 bins in trial 11"),
+        ({"behaviours": {"x": ([0.0, 1.0], [1.0])}}, "2 times but values of shape"),
+        ({"behaviours": {"x": ([0.0, np.nan], [1.0, 2.0])}}, "missing times"),
+        ({"behaviours": {"x": np.array([None] * 12)}}, "expected numbers, booleans or text"),
+        ({"behaviours": {"x": np.zeros((12, 10, 2), int)}}, "classes"),
+        ({"behaviours": {"units": np.zeros(12)}}, "cannot be stored under this name"),
+        ({"behaviours": {"a.b": np.zeros(12)}}, "letters, digits"),
+        ({"units": {"region": ["A"] * 5}}, "5 entries, but there are 4 units"),
+        ({"units": {"id": ["A"] * 4}}, "duplicate ids"),
+        ({"units": {"region": ["A", "B", "C", "Großhirn"]}}, "outside ASCII"),
+        ({"trials": {"a": [1, 2]}}, "a has 2, but the activity has 12"),
+        ({"trials": {"start": np.arange(12) * 0.5}}, "ends at 1 s, after trial 1 starts"),
+        ({"trials": {"start": np.arange(12) * 2.0, "end": np.arange(12) * 2.0 + 2}},
+         "lasts 2 s, but has 10 bins"),
+        ({"trials": {"start": np.full(12, np.nan)}}, "missing times"),
+        ({"split": ["train"] * 3}, "3 entries, but there are 12 trials"),
+        ({"split": ["training"] * 12}, "'training', expected train, valid or test"),
+        ({"trials": {"c": np.arange(12)}, "behaviours": {"c": np.arange(12) % 2}},
+         "both a behaviour and a column"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(changes, message):
+    with pytest.raises(UserError, match=message):
+        build(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spike_units": None}, "needs spike_units"),
+        ({"spike_units": [0]}, r"shape \(2,\) and spike_units \(1,\)"),
+        ({"spike_units": [0.0, 1.0]}, "expected integers or unit ids"),
+        ({"spike_units": ["a", "z"], "units": {"id": ["a"]}}, "'z'"),
+        ({"spike_units": [0, 5], "units": {"id": ["a", "b"]}}, "0 to 5, but there are 2 units"),
+        ({"spike_times": [0.0, np.inf]}, "not finite"),
+        ({"trials": {"start": [0.0]}}, "columns start and end"),
+        ({"trials": {"start": [1.0], "end": [0.0]}}, "do not end after they start"),
+        ({"behaviours": {"x": np.zeros(7)}}, "bin_size_s to be given"),
+    ],
+)
+def test_what_does_not_fit_events_is_named(changes, message):
+    given = {"session_id": "s", "spike_times": [0.0, 1.0], "spike_units": [0, 1]}
+    with pytest.raises(UserError, match=message):
+        from_arrays(**{**given, **changes})
+
+
+def test_transposed_activity_is_suspected():
+    with pytest.warns(UserWarning, match="transposed"):
+        from_arrays(session_id="s", counts=np.ones((10, 50), int), bin_size_s=0.1)
+
+
+def test_a_unit_table_confirms_the_axes():
+    counts = np.ones((10, 50), int)
+    from_arrays(session_id="s", counts=counts, bin_size_s=0.1, units={"region": ["A"] * 50})
+
+
+def test_many_integers_are_suspected_to_be_continuous():
+    with pytest.warns(UserWarning, match="give floats"):
+        build(behaviours={"x": np.arange(120).reshape(12, 10)})
+
+
+def test_the_same_column_may_be_behaviour_and_trial_column():
+    choice = np.arange(12) % 2
+    recording = build(trials={"choice": choice}, behaviours={"choice": choice})
+    assert kinds(recording) == {"choice": ("categorical", "trial")}

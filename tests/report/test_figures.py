@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from neuroduet.report.figures import learning_curves
+from neuroduet.report.style import INK, decimal, jitter, markings, plate, short, styled
+from neuroduet.report.units import embedding_map, unit_scores
+
+
+def unit_table(values, **columns) -> pd.DataFrame:
+    rows = {"metric": "bits_per_spike", "task": "encoding", "unit": "u", "value": values}
+    return pd.DataFrame(rows | columns)
+
+
+@styled
+def drawing(text: str) -> Figure:
+    figure = Figure(figsize=(2, 2))
+    figure.add_subplot().set_title(text, color=INK)
+    return figure
+
+
+def test_ink_follows_the_colour_of_the_page():
+    svg = plate(drawing("title"), name="one", title="One", caption="").svg
+    assert svg.startswith("<svg")
+    assert "currentColor" in svg
+    assert INK not in svg
+
+
+def test_a_name_with_dollar_signs_is_no_formula_and_no_markup():
+    svg = plate(drawing("<b>$\\frac{$ & unit"), name="one", title='"<One>"', caption="").svg
+    assert "&lt;b&gt;$\\frac{$ &amp; unit" in svg
+    assert 'aria-label="&quot;&lt;One&gt;&quot;"' in svg
+
+
+def test_a_name_the_font_lacks_does_not_warn():
+    assert "海馬" in plate(drawing("海馬"), name="one", title="One", caption="").svg
+
+
+def test_drawings_do_not_share_ids():
+    first = plate(drawing("a"), name="one", title="", caption="").svg
+    second = plate(drawing("a"), name="two", title="", caption="").svg
+    assert first.replace("one-", "two-") == second
+    assert 'id="one-' in first
+
+
+def test_curves_without_a_score_are_left_out():
+    curves = [("run", pd.DataFrame({"step": [1, 2], "train_loss/activity": [1.0, np.nan]}))]
+    assert learning_curves(curves, "valid/") is None
+    found = learning_curves(curves, "train_loss/")
+    assert found is not None
+    assert "activity" in found.svg
+
+
+def test_the_best_validation_is_written_down():
+    curve = pd.DataFrame({"step": [1, 2, 3], "valid/wheel": [0.1, 0.57, 0.3]})
+    found = learning_curves([("run", curve)], "valid/")
+    assert found is not None
+    assert "best 0.57" in found.svg
+
+
+def test_units_are_drawn_without_regions_and_rates():
+    found = unit_scores(unit_table([0.1, 0.2, np.nan]))
+    assert found is not None
+    assert "all units (2)" in found.svg
+    assert "firing rates were not stored" in found.svg
+
+
+def test_rare_regions_are_drawn_together():
+    names = [f"R{i:02d}" for i in range(25) for _ in range(1 + (i < 20))]
+    found = unit_scores(unit_table(np.linspace(0, 1, len(names)), region=names, rate_hz=1.0))
+    assert found is not None
+    assert "other regions (5)" in found.svg
+
+
+def test_units_beyond_the_axis_are_counted():
+    values = [*np.linspace(0.0, 0.2, 50), -40.0]
+    found = unit_scores(unit_table(values, rate_hz=1.0))
+    assert found is not None
+    assert "1 unit lies outside the axes" in found.caption
+
+
+def test_no_unit_gives_no_figure():
+    assert unit_scores(unit_table([np.nan])) is None
+    assert unit_scores(unit_table([0.1]), "r2") is None
+
+
+def test_the_embedding_map_says_how_much_variance_it_shows():
+    # Variance 9 : 1 along two axes and none along the third.
+    table = pd.DataFrame({"session": "a", "unit": list("wxyz")})
+    table = table.assign(e0=[3.0, -3.0, 0.0, 0.0], e1=[0.0, 0.0, 1.0, -1.0], e2=7.0)
+    found = embedding_map(table)
+    assert found is not None
+    assert "component 1 (90 % of variance)" in found.svg
+    assert "component 2 (10 % of variance)" in found.svg
+
+
+def test_too_few_units_give_no_map():
+    table = pd.DataFrame({"session": "a", "unit": ["x", "y"], "e0": [0.0, 1.0], "e1": [1.0, 0.0]})
+    assert embedding_map(table) is None
+
+
+def test_marks_tell_thirty_two_names_apart():
+    marks = markings(f"name {i}" for i in range(32))
+    assert len(set(marks.values())) == 32
+
+
+def test_long_names_keep_both_ends():
+    name = short("a" * 30 + "-probe00", 20)
+    assert len(name) == 20
+    assert name.startswith("aaa")
+    assert name.endswith("obe00")
+    assert short("short") == "short"
+
+
+def test_small_negative_numbers_have_no_sign():
+    assert decimal(-0.001) == "0.00"
+    assert decimal(-0.01) == "-0.01"
+
+
+@pytest.mark.parametrize("n", [0, 1, 50])
+def test_jitter_stays_in_its_lane_and_is_always_the_same(n):
+    offsets = jitter(n, 0.4)
+    assert len(offsets) == n
+    assert (np.abs(offsets) <= 0.2).all()
+    np.testing.assert_array_equal(offsets, jitter(n, 0.4))

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from run_folders import BINS, UNITS, WINDOWS, prediction_arrays
+
+from neuroduet.metrics import bits_per_spike_by_unit
+from neuroduet.report.activity import MAX_TRIALS, chosen_units, smoothed, trial_order
+from neuroduet.report.behaviour import confusion_counts, shown_windows
+from neuroduet.report.predicted import Decoded, conditions, from_arrays
+
+TEST = np.arange(WINDOWS) % 2 == 1
+
+
+def decoded(true, predicted, observed=None, classes=()):
+    true = np.asarray(true)
+    observed = np.ones(true.shape[: 1 if classes else 2], bool) if observed is None else observed
+    return Decoded(
+        name="behaviour",
+        true=true,
+        predicted=np.asarray(predicted, dtype=np.float64),
+        observed=observed,
+        classes=classes,
+    )
+
+
+def test_only_test_windows_are_compared():
+    found = from_arrays("one", prediction_arrays())
+    assert found.activity is not None
+    assert found.activity.observed.shape == (TEST.sum(), BINS, UNITS)
+    assert found.trial.tolist() == np.flatnonzero(TEST).tolist()
+    assert [b.name for b in found.behaviours] == ["wheel", "choice"]
+
+
+def test_rates_are_in_hertz():
+    arrays = prediction_arrays()
+    activity = from_arrays("one", arrays).activity
+    assert activity is not None
+    expected = np.exp(arrays["encoding/log_rates"][TEST].astype(np.float64)) / 0.02
+    np.testing.assert_allclose(activity.predicted, expected)
+    np.testing.assert_allclose(activity.observed, arrays["true/counts"][TEST] / 0.02)
+
+
+def test_units_are_ranked_by_bits_per_spike_in_test_windows():
+    arrays = prediction_arrays()
+    activity = from_arrays("one", arrays).activity
+    assert activity is not None
+    bits = bits_per_spike_by_unit(
+        np.exp(arrays["encoding/log_rates"][TEST].astype(np.float64)),
+        arrays["true/counts"][TEST],
+        arrays["valid"][TEST],
+    )
+    np.testing.assert_allclose(activity.score, bits)
+    assert activity.ranked().tolist() == np.argsort(-bits).tolist()
+    assert chosen_units(activity) == activity.ranked().tolist()  # 4 best and 2 worst of 6
+
+
+def test_a_silent_unit_is_not_ranked():
+    arrays = prediction_arrays()
+    arrays["true/counts"] = arrays["true/counts"].copy()
+    arrays["true/counts"][:, :, 3] = 0
+    activity = from_arrays("one", arrays).activity
+    assert activity is not None
+    assert 3 not in activity.ranked()
+
+
+def test_traces_are_compared_as_they_are():
+    arrays = prediction_arrays()
+    traces = arrays.pop("encoding/log_rates")
+    del arrays["true/counts"]
+    arrays |= {"encoding/traces": traces, "true/traces": traces}
+    activity = from_arrays("one", arrays).activity
+    assert activity is not None
+    assert not activity.is_poisson
+    np.testing.assert_array_equal(activity.predicted, activity.observed)
+    np.testing.assert_allclose(activity.score, 1.0)
+
+
+def test_infinite_rates_are_left_out_of_the_drawing():
+    arrays = prediction_arrays()
+    arrays["encoding/log_rates"] = np.full_like(arrays["encoding/log_rates"], 1e4)
+    activity = from_arrays("one", arrays).activity
+    assert activity is not None
+    assert np.isnan(activity.predicted).all()
+    assert len(activity.ranked()) == 0
+
+
+def test_missing_and_padded_bins_are_not_observed():
+    arrays = prediction_arrays()
+    arrays["observed/wheel"] = np.ones((WINDOWS, BINS), dtype=bool)
+    arrays["observed/wheel"][3, :4] = False
+    wheel = from_arrays("one", arrays).behaviours[0]
+    assert wheel.observed[0].tolist() == [True] * 7 + [False] * 3  # window 1 has 7 bins
+    assert wheel.observed[1].tolist() == [False] * 4 + [True] * 6
+
+
+def test_windows_are_grouped_by_a_behaviour_given_once_per_trial():
+    found = from_arrays("one", prediction_arrays())
+    assert found.condition_names == ("choice -1", "choice 1")
+    assert found.condition.tolist() == [0, 1] * (WINDOWS // 4)
+
+
+def test_rare_and_unlabelled_windows_belong_to_no_condition():
+    labels = np.array([0] * 5 + [1] * 5 + [2] * 2)
+    observed = np.ones(12, dtype=bool)
+    observed[0] = False
+    behaviour = decoded(labels, np.zeros((12, 3)), observed, classes=("a", "b", "c"))
+    index, names = conditions((behaviour,), 12)
+    assert names == ("all trials",)  # only b is left with five windows
+    index, names = conditions((decoded(labels, np.zeros((12, 3)), classes=("a", "b", "c")),), 12)
+    assert names == ("behaviour a", "behaviour b")
+    assert index.tolist() == [0] * 5 + [1] * 5 + [-1] * 2
+
+
+def test_confusion_counts_by_hand():
+    guesses = np.eye(3)[[0, 1, 1, 2, 0]]
+    observed = np.array([True, True, True, True, False])
+    behaviour = decoded([0, 0, 1, 2, 2], guesses, observed, classes=("a", "b", "c"))
+    assert confusion_counts(behaviour).tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_windows_from_well_to_badly_decoded_are_shown():
+    error = np.array([5.0, 1.0, 0.0, 4.0, 3.0, 2.0, 9.0, 8.0, 7.0, 6.0, 10.0])
+    true = np.zeros((11, 2, 1))
+    behaviour = decoded(true, true + error[:, None, None])
+    assert error[shown_windows(behaviour, 0)].tolist() == [1.0, 4.0, 6.0, 9.0]
+
+
+def test_windows_without_an_observed_bin_are_never_shown():
+    observed = np.zeros((5, 2), dtype=bool)
+    observed[3] = True
+    behaviour = decoded(np.zeros((5, 2, 1)), np.zeros((5, 2, 1)), observed)
+    assert shown_windows(behaviour, 0).tolist() == [3]
+    nothing = decoded(np.zeros((5, 2, 1)), np.zeros((5, 2, 1)), np.zeros((5, 2), dtype=bool))
+    assert len(shown_windows(nothing, 0)) == 0
+
+
+@given(st.floats(-3, 3), st.integers(2, 40), st.integers(0, 2**16))
+def test_smoothing_keeps_a_constant(value, bins, seed):
+    valid = np.random.default_rng(seed).random(bins) < 0.7
+    result = smoothed(np.full((2, bins), value), 0.02, valid)
+    assert result[:, valid] == pytest.approx(value)
+
+
+def test_smoothing_does_not_look_at_bins_that_do_not_exist():
+    values = np.array([1.0, 2.0, 999.0])
+    seen = smoothed(values, 0.02, np.array([True, True, False]))
+    np.testing.assert_allclose(seen[:2], smoothed(values[:2], 0.02, np.ones(2, dtype=bool)))
+
+
+@given(st.lists(st.integers(-1, 3), min_size=1, max_size=150))
+def test_drawn_trials_are_sorted_by_condition_then_time(labels):
+    condition = np.array(labels)
+    order = trial_order(condition)
+    assert len(order) == min(MAX_TRIALS, (condition >= 0).sum())
+    assert (condition[order] >= 0).all()
+    assert (np.diff(condition[order] * 1000 + order) > 0).all()

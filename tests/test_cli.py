@@ -1,0 +1,499 @@
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+
+import neuroduet
+from neuroduet import cli
+from neuroduet.errors import UserError
+from neuroduet.options import spread_settings
+
+COMMANDS = {
+    "simulate": {"--sessions", "--seed", "--size"},
+    "inspect": set(),
+    "train": {
+        "--data",
+        "--out",
+        "--preset",
+        "--sessions",
+        "--config",
+        "--set",
+        "--max-minutes",
+        "--resume",
+    },
+    "finetune": {
+        "--data",
+        "--out",
+        "--sessions",
+        "--strategy",
+        "--set",
+        "--max-minutes",
+        "--resume",
+    },
+    "evaluate": {"--data", "--sessions", "--tasks", "--out"},
+    "baselines": {"--data", "--out", "--sessions", "--config", "--set"},
+    "embed": {"--out"},
+    "predict": {"--data", "--out"},
+    "demo": {"--out"},
+    "doctor": set(),
+}
+"""Names that users' scripts rely on: changing one breaks them."""
+
+Recorder = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def replace(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """Stand in for a function of the package; its keyword arguments are kept in a dictionary."""
+
+    def stand_in(module: str, function: str, answer: Any = None, *others: str) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+
+        def record(**arguments: Any) -> Any:
+            seen.update(arguments)
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{function: record}))
+        return seen
+
+    return stand_in
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("preset: duet\n")
+    return folder
+
+
+def words(*arguments: str | Path) -> list[str]:
+    return [str(argument) for argument in arguments]
+
+
+def test_commands_and_flags_are_these() -> None:
+    group = typer.main.get_command(cli.app)
+    found = {
+        name: {
+            flag
+            for parameter in command.params
+            for flag in parameter.opts
+            if flag.startswith("--") and flag != "--help"
+        }
+        for name, command in group.commands.items()
+    }
+    assert found == COMMANDS
+
+
+def test_global_flags_are_these() -> None:
+    group = typer.main.get_command(cli.app)
+    assert {p.opts[0] for p in group.params} == {"--version", "--debug"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "--help"]) == 0
+    assert command in capsys.readouterr().out
+
+
+def test_help_lists_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "..." not in out.replace("COMMAND [ARGS]...", "")
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in COMMANDS)
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from neuroduet.cli import main; main(['--help']); "
+        "heavy = {'torch', 'lightning', 'numpy', 'pandas', 'torch_brain', 'matplotlib'}; "
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    durations = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        durations.append(time.perf_counter() - start)
+    # 0.2 s on an idle machine; the bound leaves room for one that runs other tests.
+    assert min(durations) < 1.5
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"neuroduet {neuroduet.__version__}\n"
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "neuroduet", "inspect", "nowhere"], capture_output=True, text=True
+    )
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert found.stderr == (
+        "error: there is nothing at nowhere; give a recording (.h5) or a folder of them\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "Did you mean 'train'"),
+        (["train", "--dat", "x"], "--data"),
+        (["train", "--out", "x"], "Missing option '--data'"),
+        (["simulate", "x", "--sessions", "0"], "--sessions"),
+        (["simulate", "x", "--size", "huge"], "'tiny', 'small', 'medium'"),
+        (["embed"], "RUN"),
+    ],
+)
+def test_wrong_use_exits_with_two(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_simulate_passes_its_options_on(replace: Recorder, tmp_path: Path) -> None:
+    seen = replace("neuroduet.simulate", "simulate")
+    out = tmp_path / "new"
+    assert (
+        cli.main(words("simulate", out, "--sessions", "2", "--seed", "5", "--size", "tiny")) == 0
+    )
+    assert seen == {"out": out, "sessions": 2, "seed": 5, "size": "tiny"}
+
+
+def test_inspect_lists_what_training_will_find(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new"
+    assert cli.main(words("simulate", out, "--sessions", "1", "--size", "tiny")) == 0
+    capsys.readouterr()
+    assert cli.main(words("inspect", out)) == 0
+    said = capsys.readouterr().out
+    # The 60 trials of a tiny session, all of them in one of the splits.
+    counts = re.search(r" (\d+)/(\d+)/(\d+) ", said)
+    assert counts is not None
+    assert sum(map(int, counts.groups())) == 60
+    assert all(name in said for name in ("wheel", "whisker", "choice", "block"))
+
+
+def test_train_passes_everything_on_and_says_what_comes_next(
+    replace: Recorder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "my run"
+    seen = replace("neuroduet.training.fit", "train", out)
+    assert cli.main(words("train", "--data", data, "--out", out, "--sessions", "a, b")) == 0
+    assert seen["data"] == data
+    assert seen["out"] == out
+    assert seen["sessions"] == ["a", "b"]
+    assert seen["resume"] is False
+    assert seen["config"].preset == "duet"
+    said = capsys.readouterr().out
+    assert f"the run is in {out}\n" in said
+    assert f"next: neuroduet evaluate '{out}' --data {data}\n" in said
+
+
+def test_flags_beat_settings_beat_the_file_beats_the_preset(
+    replace: Recorder, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("training: {seed: 1, batch_size: 2, max_minutes: 3, warmup: 0.2}\n")
+    seen = replace("neuroduet.training.fit", "train", tmp_path)
+    options = words("--preset", "neds", "--data", data, "--out", tmp_path / "out")
+    given = words("--config", file, "--max-minutes", "9")
+    settings = ["--set", "training.seed=4", "--set", "training.max_minutes=5"]
+    assert cli.main(["train", *options, *given, *settings]) == 0
+    training = seen["config"].training
+    assert (training.seed, training.batch_size, training.max_minutes) == (4, 2, 9.0)
+    assert training.warmup == 0.2
+    assert seen["config"].model.tokens == "separate"
+
+
+def test_several_settings_may_follow_one_flag(
+    replace: Recorder, data: Path, tmp_path: Path
+) -> None:
+    seen = replace("neuroduet.training.fit", "train", tmp_path)
+    settings = ["--set", "training.seed=4", "model.layers=2", "--resume"]
+    assert cli.main(words("train", "--data", data, "--out", tmp_path / "x", *settings)) == 0
+    assert (seen["config"].training.seed, seen["config"].model.layers) == (4, 2)
+    assert seen["resume"] is True
+
+
+def test_a_run_folder_named_like_a_setting_stays_a_folder() -> None:
+    given = ["finetune", "--set", "training.seed=1", "runs/lr=0.1"]
+    assert spread_settings(given) == given
+
+
+def test_finetune_passes_everything_on(
+    replace: Recorder, data: Path, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new"
+    seen = replace("neuroduet.training.finetune", "finetune", out)
+    options = words("--data", data, "--sessions", "c", "--out", out, "--strategy", "probe")
+    more = ["--set", "training.seed=1", "--max-minutes", "2"]
+    assert cli.main(["finetune", str(run), *options, *more]) == 0
+    del seen["report"]
+    assert seen == {
+        "run": run,
+        "data": data,
+        "sessions": ["c"],
+        "out": out,
+        "settings": ["training.seed=1", "training.finetune=probe", "training.max_minutes=2.0"],
+        "resume": False,
+    }
+
+
+def test_evaluate_writes_into_the_run_unless_told_otherwise(
+    replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path
+) -> None:
+    printed: list[Any] = []
+    monkeypatch.setattr(cli, "print_scores", printed.append)
+    seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
+    assert cli.main(words("evaluate", run, "--data", data, "--tasks", "encoding,decoding")) == 0
+    assert seen == {
+        "run": run,
+        "data": data,
+        "sessions": None,
+        "tasks": ["encoding", "decoding"],
+        "out": run / "scores.csv",
+    }
+    assert printed == ["the scores"]
+
+
+def test_the_other_commands_pass_everything_on(
+    replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "print_scores", lambda scores: None)
+    out = tmp_path / "out"
+    seen = replace("neuroduet.tasks.run", "embed_run")
+    assert cli.main(words("embed", run, "--out", out)) == 0
+    assert seen == {"run": run, "out": out}
+    seen = replace("neuroduet.tasks.run", "predict_run")
+    assert cli.main(words("predict", run, "--data", data, "--out", out)) == 0
+    assert seen == {"run": run, "data": data, "out": out}
+    seen = replace("neuroduet.tasks.run", "baselines")
+    options = words("--data", data, "--out", out, "--set", "data.split.seed=3")
+    assert cli.main(["baselines", *options]) == 0
+    assert seen.pop("config").data.split.seed == 3
+    assert seen == {"data": data, "out": out, "sessions": None}
+    made = SimpleNamespace(scores=None, report=out / "report.html", run=out / "finetuned")
+    seen = replace("neuroduet.demo", "demo", made)
+    assert cli.main(words("demo", "--out", out)) == 0
+    assert seen == {"out": out}
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "keywords"),
+    [
+        ("neuroduet.simulate", "simulate", "out sessions seed size"),
+        ("neuroduet.training.fit", "train", "config data out sessions resume report"),
+        (
+            "neuroduet.training.finetune",
+            "finetune",
+            "run data sessions out settings resume report",
+        ),
+        ("neuroduet.tasks.run", "evaluate_run", "run data sessions tasks out"),
+        ("neuroduet.tasks.run", "baselines", "data out sessions config"),
+        ("neuroduet.tasks.run", "embed_run", "run out"),
+        ("neuroduet.tasks.run", "predict_run", "run data out"),
+        ("neuroduet.demo", "demo", "out"),
+    ],
+)
+def test_the_functions_behind_the_commands_take_what_these_pass(
+    module: str, function: str, keywords: str
+) -> None:
+    target = getattr(import_module(module), function)
+    inspect.signature(target).bind(**dict.fromkeys(keywords.split()))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_used_run_folder_is_refused_and_left_as_it_was(
+    data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    assert cli.main(words("train", "--data", data, "--out", run)) == 2
+    assert capsys.readouterr().err == (
+        f"error: {run} already holds a run; choose another --out or add --resume\n"
+    )
+    assert contents(run) == before
+
+
+def test_a_folder_of_other_files_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "notes.txt").write_text("mine")
+    assert cli.main(words("simulate", data)) == 2
+    assert "already holds files; choose a new or empty folder" in capsys.readouterr().err
+    assert contents(data) == {"notes.txt": b"mine"}
+
+
+def test_an_empty_folder_can_be_used(replace: Recorder, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "empty"
+    out.mkdir()
+    replace("neuroduet.training.fit", "train", out)
+    assert cli.main(words("train", "--data", data, "--out", out)) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("train --data nowhere --out new", "there is nothing at nowhere"),
+        (
+            "train --data data --out new --preset dute",
+            "unknown preset 'dute'; did you mean 'duet'?",
+        ),
+        (
+            "train --data data --out new --set training.max_epoch=3",
+            "did you mean 'training.max_epochs'?",
+        ),
+        ("train --data data --out new --config no.yaml", "no configuration file at no.yaml"),
+        ("train --data data --out file", "file is a file, expected a folder"),
+        ("finetune data --data data --out new", "data is not a run folder"),
+        ("evaluate nowhere --data data", "nowhere is not a run folder"),
+        ("embed nowhere --out x.csv", "nowhere is not a run folder"),
+    ],
+)
+def test_a_mistake_gives_one_sentence(
+    arguments: str,
+    said: str,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(data.parent)
+    Path("file").write_text("mine")
+    assert cli.main(arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert not Path("new").exists()
+    assert Path("file").read_text() == "mine"
+
+
+def test_an_unknown_session_is_told_in_one_sentence(
+    replace: Recorder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = "unknown session 'x'; known: " + ", ".join(f"[b]mouse{i}" for i in range(40))
+    replace("neuroduet.training.fit", "train", UserError(sentence))
+    assert (
+        cli.main(words("train", "--data", data, "--out", tmp_path / "r", "--sessions", "x")) == 2
+    )
+    # Longer than any terminal, with brackets: neither cut, coloured nor read as markup.
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            FileNotFoundError(2, "No such file", "a.h5"),
+            "there is no file or folder a.h5; check the path",
+        ),
+        (
+            PermissionError(13, "Permission denied", "a.h5"),
+            "a.h5: permission denied; check the path and its permissions",
+        ),
+        (OSError("cannot open:\n  bad signature"), "cannot open: bad signature"),
+        (UserError("two\nlines"), "two lines"),
+    ],
+)
+def test_errors_of_the_system_become_sentences(
+    error: Exception,
+    sentence: str,
+    replace: Recorder,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    replace("neuroduet.training.fit", "train", error)
+    assert cli.main(words("train", "--data", data, "--out", tmp_path / "r")) == 2
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(
+    replace: Recorder, data: Path, tmp_path: Path
+) -> None:
+    replace("neuroduet.training.fit", "train", UserError("wrong"))
+    arguments = words("train", "--data", data, "--out", tmp_path / "r")
+    for given in (["--debug", *arguments], [*arguments, "--debug"]):
+        with pytest.raises(UserError, match="wrong"):
+            cli.main(given)
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    replace: Recorder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace("neuroduet.training.fit", "train", KeyboardInterrupt())
+    assert cli.main(words("train", "--data", data, "--out", tmp_path / "r")) == 130
+    assert "interrupted; --resume continues the run\n" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_the_training_engine_turned_into_an_exit_is_still_one(
+    monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path
+) -> None:
+    def engine(**arguments: Any) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    monkeypatch.setitem(sys.modules, "neuroduet.training.fit", SimpleNamespace(train=engine))
+    assert cli.main(words("train", "--data", data, "--out", tmp_path / "r")) == 130
+
+
+def test_a_defect_of_ours_is_not_dressed_up_as_a_mistake_of_the_user(
+    replace: Recorder, data: Path, tmp_path: Path
+) -> None:
+    replace("neuroduet.training.fit", "train", RuntimeError("ours"))
+    with pytest.raises(RuntimeError, match="ours"):
+        cli.main(words("train", "--data", data, "--out", tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(
+            f"docs/{n}.md"
+            for n in ("index", "quickstart", "data", "performance", "neds", "reference")
+        ),
+    ],
+)
+def test_commands_in_the_documents_exist(page: str, project: Path) -> None:
+    text = (project / page).read_text()
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    quoted = re.findall(r"`neuroduet ([a-z][^`\n]*)`", text)
+    for line in [*quoted, *re.findall(r"^neuroduet ([a-z].*)$", blocks, re.MULTILINE)]:
+        command = line.split()[0]
+        assert command in COMMANDS, f"{page}: neuroduet {line}"
+        assert set(re.findall(r"--[a-z-]+", line)) <= COMMANDS[command], f"{page}: {line}"
+
+
+def test_every_page_of_the_documentation_is_in_its_menu(project: Path) -> None:
+    menu = set(re.findall(r": (\S+\.md)$", (project / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert menu == {path.name for path in (project / "docs").glob("*.md")}

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from neuroduet.config import Config, from_mapping, load_config, override
+from neuroduet.errors import UserError
+from neuroduet.presets import PRESETS
+
+
+def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of every setting."""
+    for key in type(model).model_fields:
+        value = getattr(model, key)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_carry_their_name_and_cite_their_command(name: str) -> None:
+    assert PRESETS[name]().preset == name
+    assert f"--preset {name}" in " ".join((PRESETS[name].__doc__ or "").split())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_configuration_survives_yaml(name: str, tmp_path: Path) -> None:
+    config = PRESETS[name]()
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize("key", [key for key, _ in leaves(Config())])
+def test_every_default_can_be_written_as_a_setting(key: str) -> None:
+    value = dict(leaves(Config()))[key]
+    text = yaml.safe_dump(list(value) if isinstance(value, tuple) else value)
+    assert override(Config(), [f"{key}={text}"]) == Config()
+
+
+def test_configurations_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().training.seed = 1  # type: ignore[misc]
+
+
+def test_settings_are_read_as_yaml() -> None:
+    changed = override(
+        Config(), ["training.seed=7", "training.betas=[0.8, 0.9]", "model.input_rank=null"]
+    )
+    assert changed.training.seed == 7
+    assert changed.training.betas == (0.8, 0.9)
+    assert changed.model.input_rank is None
+    assert Config().training.seed == 0
+
+
+def test_later_settings_win() -> None:
+    assert override(Config(), ["training.seed=1", "training.seed=2"]).training.seed == 2
+
+
+def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("training:\n  seed: 3\n")
+    base = PRESETS["neds"]()
+    changed = load_config(path, base)
+    assert changed.training.seed == 3
+    assert changed.model == base.model
+    assert changed.training.learning_rate == base.training.learning_rate
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("")
+    assert load_config(path) == Config()
+
+
+def test_schemes_are_replaced_as_a_whole() -> None:
+    changed = override(Config(), ["masking.schemes={encoding: 2}"])
+    assert changed.masking.schemes == {"encoding": 2.0}
+
+
+def test_a_behaviour_can_be_given() -> None:
+    setting = "data.behaviours=[{name: hand, source: hand.xy, kind: continuous, per: bin}]"
+    (behaviour,) = override(Config(), [setting]).data.behaviours or ()
+    assert (behaviour.name, behaviour.source) == ("hand", "hand.xy")
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("trainig.seed=1", "unknown configuration key 'trainig'; did you mean 'training'?"),
+        (
+            "training.max_epoch=1",
+            "unknown configuration key 'training.max_epoch'; did you mean 'training.max_epochs'?",
+        ),
+        (
+            "max_epochs=1",
+            "unknown configuration key 'max_epochs'; did you mean 'training.max_epochs'?",
+        ),
+        (
+            "seed=1",
+            "unknown configuration key 'seed'; did you mean 'data.split.seed' or 'training.seed'?",
+        ),
+        (
+            "data.windows.lenght_s=1",
+            "unknown configuration key 'data.windows.lenght_s'; "
+            "did you mean 'data.windows.length_s'?",
+        ),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(setting: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        override(Config(), [setting])
+    assert str(caught.value) == sentence
+
+
+def test_a_key_like_no_other_gets_the_list_of_its_section() -> None:
+    with pytest.raises(UserError, match=r"'loss\.qqq'; known keys: activity, activity_unit, "):
+        override(Config(), ["loss.qqq=1"])
+
+
+def test_an_unknown_key_of_a_behaviour_names_the_nearest() -> None:
+    behaviour = {"name": "a", "source": "a.b", "kind": "continuous", "per": "bin", "knd": 1}
+    with pytest.raises(UserError, match=r"did you mean 'data\.behaviours\.0\.kind'\?"):
+        from_mapping({"data": {"behaviours": [behaviour]}})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "training.batch_size=0",
+        "training.precision=64",
+        "masking.ratio=1",
+        "training.seed=many",
+        "data.split.train=1.5",
+        "masking.schemes={encoding: often}",
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_found(setting: str) -> None:
+    key = setting.split("=")[0]
+    with pytest.raises(UserError, match=rf"configuration key '{key}.*found"):
+        override(Config(), [setting])
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(UserError, match=r"model\.layers.*; .*training\.batch_size"):
+        from_mapping({"training": {"batch_size": 0}, "model": {"layers": 0}})
+
+
+def test_the_width_must_fit_the_heads() -> None:
+    with pytest.raises(UserError, match=r"model\.width 100 must be a multiple of twice"):
+        override(Config(), ["model.width=100", "model.heads=8"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("training.seed", "setting 'training.seed' has no '='; write section.key=value"),
+        ("training.betas=[1", "setting 'training.betas=[1' is not valid YAML"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_shown(setting: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        override(Config(), [setting])
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1", "holds a list, expected sections with keys"),
+        ("\x00", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UserError, match=r"binary\.yaml is not valid YAML"):
+        load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no configuration file at .*none\.yaml"):
+        load_config(tmp_path / "none.yaml")
