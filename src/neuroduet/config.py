@@ -110,6 +110,8 @@ class MaskingConfig(_Section):
         schemes: Weight of each scheme; names are the keys of ``neuroduet.masking.SCHEMES``.
         ratio: Probability that a bin is hidden in the within- and cross-modality schemes.
         hide_visible: Fraction of otherwise visible bins hidden without being scored.
+        kind: ``independent`` draws per sample and modality; ``published`` shares one draw per batch
+            as the code of NEDS does (the schemes are then its five, equally often).
     """
 
     schemes: dict[str, float] = Field(
@@ -123,6 +125,7 @@ class MaskingConfig(_Section):
     )
     ratio: float = Field(0.3, gt=0, lt=1)
     hide_visible: float = Field(0.0, ge=0, lt=1)
+    kind: Literal["independent", "published"] = "independent"
 
 
 class ModelConfig(_Section):
@@ -174,6 +177,8 @@ class LossConfig(_Section):
         continuous: Weight of each continuous behaviour (squared error of z-scored values).
         categorical: Weight of each categorical behaviour (cross-entropy).
         label_smoothing: Label smoothing of the cross-entropy.
+        kind: ``scored`` is a mean over scored entries; ``published`` is the unweighted sum of NEDS
+            with its division of the cross-entropy by tokens (the other settings are not used).
     """
 
     activity: float = 3.0
@@ -181,6 +186,7 @@ class LossConfig(_Section):
     continuous: float = 1.0
     categorical: float = 0.5
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    kind: Literal["scored", "published"] = "scored"
 
 
 class TrainingConfig(_Section):

@@ -7,8 +7,15 @@ from hypothesis import given
 from run_folders import BINS, UNITS, WINDOWS, prediction_arrays
 
 from neuroduet.metrics import bits_per_spike_by_unit
-from neuroduet.report.activity import MAX_TRIALS, chosen_units, smoothed, trial_order
-from neuroduet.report.behaviour import confusion_counts, shown_windows
+from neuroduet.report.activity import (
+    MAX_TRIALS,
+    chosen_units,
+    smoothed,
+    trial_order,
+    unit_averages,
+    unit_rasters,
+)
+from neuroduet.report.behaviour import agreement, confusion_counts, shown_windows, traces
 from neuroduet.report.predicted import Decoded, conditions, from_arrays
 
 TEST = np.arange(WINDOWS) % 2 == 1
@@ -68,9 +75,9 @@ def test_a_silent_unit_is_not_ranked():
 
 def test_traces_are_compared_as_they_are():
     arrays = prediction_arrays()
-    traces = arrays.pop("encoding/log_rates")
+    values = arrays.pop("encoding/log_rates")
     del arrays["true/counts"]
-    arrays |= {"encoding/traces": traces, "true/traces": traces}
+    arrays |= {"encoding/traces": values, "true/traces": values}
     activity = from_arrays("one", arrays).activity
     assert activity is not None
     assert not activity.is_poisson
@@ -157,3 +164,45 @@ def test_drawn_trials_are_sorted_by_condition_then_time(labels):
     assert len(order) == min(MAX_TRIALS, (condition >= 0).sum())
     assert (condition[order] >= 0).all()
     assert (np.diff(condition[order] * 1000 + order) > 0).all()
+
+
+def test_windows_that_are_no_trials_are_joined_and_not_averaged():
+    arrays = prediction_arrays() | {"trial": np.full(WINDOWS, -1)}
+    found = unit_averages(from_arrays("one", arrays), 0.0, "name", "window start")
+    assert found is not None
+    assert "time (s), windows joined" in found.svg
+    assert "the first of 12 test windows, joined" in found.caption
+
+
+def test_traces_are_drawn_without_spikes_and_bits():
+    arrays = prediction_arrays()
+    values = arrays.pop("encoding/log_rates")
+    arrays |= {"encoding/traces": values, "true/traces": arrays.pop("true/counts") * 1.0}
+    for draw in (unit_averages, unit_rasters):
+        found = draw(from_arrays("one", arrays), 0.0, "name", "trial start")
+        assert found is not None
+        assert "bits" not in found.svg
+        assert "spikes are smoothed" not in found.caption
+        assert "tick is a bin" not in found.caption
+
+
+def test_behaviours_of_every_shape_are_drawn():
+    generator = np.random.default_rng(0)
+    arrays = {
+        "true/reaction": generator.normal(size=(WINDOWS, 2)),
+        "decoding/reaction": generator.normal(size=(WINDOWS, 2)),
+        "true/state": generator.integers(0, 8, (WINDOWS, BINS)),
+        "decoding/state": generator.random((WINDOWS, BINS, 8)),
+        "classes/state": np.array([f"<state {i}>" for i in range(8)]),
+    }
+    found = from_arrays("one", arrays)
+    plate = agreement(found, "name")
+    assert plate is not None
+    for text in (
+        "reaction [0]: R²",
+        "reaction [1]: R²",
+        "state: balanced acc.",
+        "&lt;state 7&gt;",
+    ):
+        assert text in plate.svg
+    assert traces(found, 0.0, "name", "trial start") is None

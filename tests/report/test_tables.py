@@ -119,6 +119,14 @@ def test_a_missing_column_is_named():
         summary_table(SCORES.drop(columns="null"))
 
 
+def test_no_scores_give_an_empty_table():
+    table = summary_table(SCORES.iloc[:0])
+    assert len(table) == 0
+    assert table.index.names == ["task", "target", "metric"]
+    assert "oracle" in printed(table)
+    assert len(session_table(SCORES.iloc[:0])) == 0
+
+
 def test_the_best_models_of_a_row_share_ties_at_the_printed_precision():
     row = pd.Series({"a": 0.50001, "b": 0.49999, "c": 0.4, "null": 9.0, "oracle": 9.0})
     assert best_models(row) == {"a", "b"}

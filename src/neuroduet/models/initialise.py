@@ -15,7 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuroduet.data.session import Session
+from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
+from neuroduet.nn.ranges import behaviour_ranges
 from neuroduet.nn.stitch import module_key
 from neuroduet.types import Batch
 
@@ -41,7 +43,7 @@ class Components:
     sqrt_mean: Float[np.ndarray, " N"]
 
 
-def set_up_session(model: Translator, session: Session) -> None:
+def set_up_stitchers(model: Translator, session: Session) -> None:
     """Give a session's stitchers their training statistics and starting values.
 
     Args:
@@ -70,6 +72,11 @@ def set_up_session(model: Translator, session: Session) -> None:
                 scaler = model.behaviour_scales[key][module_key(behaviour.name)]
                 scaler.centre.copy_(_tensor(statistics.behaviour_mean[behaviour.name]))
                 scaler.scale.copy_(_tensor(statistics.behaviour_scale[behaviour.name]))
+
+
+def set_up_ranges(model: NedsPublished, session: Session) -> None:
+    """Give the published model the ranges of a session's behaviours; its stitchers stay random."""
+    model.set_statistics(session.info.id, behaviour_ranges(_training_batches(session)))
 
 
 def components(session: Session) -> Components:

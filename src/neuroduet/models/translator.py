@@ -45,7 +45,10 @@ class Translator(nn.Module):
         self.from_rank = nn.Linear(rank, width) if config.input_rank else nn.Identity()
         self.hidden_activity = nn.Parameter(torch.randn(width) * 0.02)
         self.embeddings = nn.ModuleDict(
-            {module_key(b.name): BehaviourEmbedding(b, width, config.behaviour_kernel) for b in self.behaviours}
+            {
+                module_key(b.name): BehaviourEmbedding(b, width, config.behaviour_kernel)
+                for b in self.behaviours
+            }
         )
         self.kinds = nn.Parameter(torch.randn(1 + len(self.behaviours), width) * 0.02)
         self.token_dropout = Dropout(config.dropout)

@@ -203,37 +203,47 @@ def unit_rasters(found: Predicted, start_s: float, name: str, event: str) -> Pla
     if activity is None or not units:
         return None
     order = trial_order(found.condition)
-    bin_s = activity.bin_size_s if np.isfinite(activity.bin_size_s) else 1.0
-    stop_s = start_s + activity.valid.shape[1] * bin_s
-    extent = (start_s, stop_s, len(order), 0.0)
     figure, panels = grid(2 * len(units), len(units), 2.3)
     for column, unit in enumerate(units):
         above, below = panels[column], panels[len(units) + column]
-        predicted = np.where(activity.valid, activity.predicted[:, :, unit], np.nan)[order]
-        observed = np.where(activity.valid, activity.observed[:, :, unit], np.nan)[order]
-        if activity.is_poisson:
-            _ticks(above, observed, start_s, bin_s)
-            above.set(xlim=(start_s, stop_s), ylim=(len(order), 0.0))
-        else:
-            above.imshow(observed, aspect="auto", extent=extent, interpolation="nearest")
-        image = below.imshow(predicted, aspect="auto", extent=extent, interpolation="nearest")
-        figure.colorbar(image, ax=below, label="rate (Hz)" if activity.is_poisson else "activity")
-        above.set_title(_unit_title(activity, unit))
+        _raster_column(above, below, activity, unit, order, start_s)
         below.set_xlabel(f"time from {event} (s)")
-        # Predicted rates are drawn in dark blue to yellow on any page: ink could vanish there.
-        _event_line(above, start_s, INK if activity.is_poisson else PALE)
-        _event_line(below, start_s, PALE)
         for axes in (above, below):
             _boundaries(axes, found.condition[order])
-    unit_word = "trial" if bool((found.trial >= 0).any()) else "window"
-    panels[0].set_ylabel(f"{unit_word}: observed")
-    panels[len(units)].set_ylabel(f"{unit_word}: predicted")
+    word = "trial" if bool((found.trial >= 0).any()) else "window"
+    panels[0].set_ylabel(f"{word}: observed")
+    panels[len(units)].set_ylabel(f"{word}: predicted")
     return plate(
         figure,
         name=name,
         title="Single trials",
-        caption=_raster_caption(found, len(order), unit_word, activity.is_poisson),
+        caption=_raster_caption(found, len(order), word, activity.is_poisson),
     )
+
+
+def _raster_column(
+    above: Axes, below: Axes, activity: Activity, unit: int, order: np.ndarray, start_s: float
+) -> None:
+    """One unit: what it did above, what was predicted below."""
+    bin_s = activity.bin_size_s if np.isfinite(activity.bin_size_s) else 1.0
+    stop_s = start_s + activity.valid.shape[1] * bin_s
+    extent = (start_s, stop_s, len(order), 0.0)
+    observed, predicted = (
+        np.where(activity.valid, values[:, :, unit], np.nan)[order]
+        for values in (activity.observed, activity.predicted)
+    )
+    if activity.is_poisson:
+        _ticks(above, observed, start_s, bin_s)
+        above.set(xlim=(start_s, stop_s), ylim=(len(order), 0.0))
+    else:
+        above.imshow(observed, aspect="auto", extent=extent, interpolation="nearest")
+    image = below.imshow(predicted, aspect="auto", extent=extent, interpolation="nearest")
+    label = "rate (Hz)" if activity.is_poisson else "activity"
+    below.figure.colorbar(image, ax=below, label=label)
+    above.set_title(_unit_title(activity, unit))
+    # Predicted rates are drawn in dark blue to yellow on any page: ink could vanish there.
+    _event_line(above, start_s, INK if activity.is_poisson else PALE)
+    _event_line(below, start_s, PALE)
 
 
 def trial_order(condition: np.ndarray) -> np.ndarray:

@@ -31,6 +31,13 @@ MAX_CHANNELS = 6
 MAX_CLASSES = 14
 MAX_POINTS = 4000
 
+_TRACES_CAPTION = (
+    "Test windows, in the units of the recording, decoded from the activity alone. From left to "
+    f"right the windows that are decoded better than {', '.join(f'{q:.0%}' for q in QUANTILES)} "
+    "of all (by squared error), so that the row is no choice of the best. R² is that of the "
+    "single window and can be negative where the behaviour hardly varies."
+)
+
 
 @styled
 def traces(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
@@ -70,11 +77,7 @@ def traces(found: Predicted, start_s: float, name: str, event: str) -> Plate | N
         figure,
         name=name,
         title="Decoded behaviours, single windows",
-        caption="Test windows, in the units of the recording, decoded from the activity alone. "
-        "From left to right the windows that are decoded better than "
-        f"{', '.join(f'{100 * q:.0f} %' for q in QUANTILES)} of all (by squared error), so that "
-        "the row is no choice of the best. R² is that of the single window and can be negative "
-        "where the behaviour hardly varies.",
+        caption=_TRACES_CAPTION,
     )
 
 

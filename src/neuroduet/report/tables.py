@@ -171,6 +171,9 @@ def _tidy(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _wide(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    if tidy.empty:
+        nothing = pd.MultiIndex.from_arrays([[] for _ in keys], names=keys)
+        return pd.DataFrame(index=nothing, columns=["null", "oracle", "sessions"], dtype=float)
     rows = pd.MultiIndex.from_tuples(_ordered_rows(tidy, keys), names=keys)
     grouped = tidy.groupby([*keys, "model"], sort=False)["value"].mean()
     values = grouped.unstack("model").reindex(index=rows).astype(float)

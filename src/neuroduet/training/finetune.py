@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from neuroduet.config import Config, override
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
-from neuroduet.models import build
-from neuroduet.models.initialise import set_up_session
-from neuroduet.models.translator import Translator
-from neuroduet.training.fit import Report, finish_ensemble, fit, prepare_folder, run_jobs
+from neuroduet.models import Model, build, set_up_session
+from neuroduet.training.fit import (
+    Report,
+    check_folder,
+    finish_ensemble,
+    fit,
+    prepare_folder,
+    run_jobs,
+)
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run
 
 
@@ -49,15 +54,20 @@ def finetune(
     config = override(pretrained.config, settings or [])
     if config.model != pretrained.config.model:
         raise UserError("finetuning keeps the architecture; leave model.* settings as they are")
+    if config.training.members != pretrained.config.training.members:
+        raise UserError(
+            "a finetuned run has the members of the run it starts from; leave training.members "
+            "as it is"
+        )
+    check_folder(out, config, resume)
     if isinstance(pretrained, Ensemble):
         return _finetune_members(Path(run), pretrained, data, sessions, out, settings, resume)
-    prepare_folder(out, config, resume)
     opened = open_sessions(Path(data), config.data, sessions, pretrained.behaviours)
     torch.manual_seed(config.training.seed)
     return fit(_transfer(pretrained, opened, config), opened, config, out, resume, report)
 
 
-def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config) -> Translator:
+def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config) -> Model:
     """A model for new sessions with the pretrained shared core."""
     known = {behaviour.name for behaviour in pretrained.behaviours}
     new = [b.name for s in sessions for b in s.info.behaviours if b.name not in known]
@@ -67,17 +77,22 @@ def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config)
             f"{', '.join(sorted(known))}); name the behaviours to use in data.behaviours"
         )
     model = build(config.model, [session.info for session in sessions])
-    assert isinstance(model, Translator)
     copy_core(pretrained.model, model)
     for session in sessions:
         set_up_session(model, session)
     return model
 
 
-def copy_core(source: Translator, target: Translator) -> None:
-    """Copy every parameter that does not belong to a single session."""
+def copy_core(source: Model, target: Model) -> None:
+    """Copy every parameter that does not belong to a single session.
+
+    The target's behaviours may be some of the source's, in another order.
+    """
     own = {id(p) for p in target.stitchers()}
-    given: dict[str, nn.Parameter] = dict(source.named_parameters())
+    given: dict[str, Tensor] = dict(source.named_parameters())
+    known = [behaviour.name for behaviour in source.behaviours]
+    rows = [0] + [1 + known.index(behaviour.name) for behaviour in target.behaviours]
+    given["kinds"] = source.kinds[rows]
     with torch.no_grad():
         for name, parameter in target.named_parameters():
             if id(parameter) not in own:
@@ -98,5 +113,5 @@ def _finetune_members(
     for folder in sorted((run / "members").iterdir()):
         member_out = out / "members" / folder.name
         jobs.append((finetune, (folder, data, sessions, member_out, settings, resume)))
-    run_jobs(jobs, None)
+    run_jobs(jobs)
     return finish_ensemble(out)

@@ -18,13 +18,12 @@ from torch.utils.data import DataLoader
 from neuroduet.config import Config, TrainingConfig
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
-from neuroduet.models import build
-from neuroduet.models.initialise import set_up_session
-from neuroduet.models.translator import Translator
+from neuroduet.models import Model, build, set_up_session
 from neuroduet.training.files import environment, read_tensors, write_text
 from neuroduet.training.module import Step, Steps, TrainingModule, best_path, read_metrics
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN, Progress, load_checkpoint
+from neuroduet.types import NEURAL
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def train(
         sessions: Ids of the sessions to train on; ``None`` takes all.
         resume: Continue from the last checkpoint in ``out``.
         report: Called after every validation with the counters, the used fraction of the budget
-            and the validation scores.
+            and the validation scores; the members of an ensemble do not call it.
 
     Returns:
         The run folder.
@@ -57,10 +56,11 @@ def train(
         UserError: Data, configuration and run folder do not fit each other.
     """
     out = Path(out)
-    prepare_folder(out, config, resume)
-    if config.training.members > 1:
-        return _train_members(config, data, out, sessions, resume, report)
+    check_folder(out, config, resume)
     opened = open_sessions(Path(data), config.data, sessions)
+    _check_sessions(opened)
+    if config.training.members > 1:
+        return _train_members(config, data, out, sessions, resume)
     torch.manual_seed(config.training.seed)
     model = build(config.model, [session.info for session in opened])
     for session in opened:
@@ -69,7 +69,7 @@ def train(
 
 
 def fit(
-    model: Translator,
+    model: Model,
     sessions: Sequence[Session],
     config: Config,
     out: Path,
@@ -94,15 +94,16 @@ def fit(
     """
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
-    _check_windows(sessions)
+    _check_sessions(sessions)
     total = total_steps(sessions, config)
+    prepare_folder(out, config, resume)
     module = TrainingModule(model, sessions, config, out, total, report)
     if resume and (out / "checkpoints" / "last.safetensors").is_file():
         module.progress = load_checkpoint(
             out / "checkpoints" / "last.safetensors", model, module.average, module.optimizer
         )
         module.rows = read_metrics(out / "metrics.csv", module.progress.step)
-    if module.progress.step < total and module.used() < 1.0:
+    if not module.finished():
         _run_lightning(module, Steps(sessions, config, module.progress.step, total), config, out)
     if MEAN not in module.progress.best:
         log.warning("no validation windows: the last weights are kept")
@@ -117,8 +118,8 @@ def total_steps(sessions: Sequence[Session], config: Config) -> int:
     return min(total, config.training.max_steps or total)
 
 
-def prepare_folder(out: Path, config: Config, resume: bool) -> None:
-    """Create a run folder with its resolved configuration, or check the one to go on with.
+def check_folder(out: Path, config: Config, resume: bool) -> None:
+    """Check that a run folder is free, or holds the run to go on with; nothing is written.
 
     Raises:
         UserError: The folder is in use, or holds another configuration than the one to resume.
@@ -132,12 +133,26 @@ def prepare_folder(out: Path, config: Config, resume: bool) -> None:
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} already holds files; choose another --out or add --resume")
-    write_text(path, config.to_yaml())
+
+
+def prepare_folder(out: Path, config: Config, resume: bool) -> None:
+    """Create a run folder with its resolved configuration.
+
+    Called once everything is known to fit: a mistyped session leaves no folder behind.
+    """
+    check_folder(out, config, resume)
+    write_text(out / "config.yaml", config.to_yaml())
     write_text(out / "env.json", json.dumps(environment(config.training.seed), indent=1))
 
 
-def _check_windows(sessions: Sequence[Session]) -> None:
+def _check_sessions(sessions: Sequence[Session]) -> None:
     for session in sessions:
+        for behaviour in session.info.behaviours:
+            if behaviour.name in (NEURAL, MEAN):
+                raise UserError(
+                    f"session {session.info.id} has a behaviour called '{behaviour.name}', which "
+                    "is a name of neuroduet's own; rename it, or leave it out with data.behaviours"
+                )
         if len(session.indices("train")) == 0:
             raise UserError(
                 f"session {session.info.id} has no training windows; check data.split and "
@@ -188,15 +203,15 @@ def _train_members(
     out: Path,
     sessions: list[str] | None,
     resume: bool,
-    report: Report | None,
 ) -> Path:
     """Train each member in a process and with a thread of its own: faster than sharing threads."""
+    prepare_folder(out, config, resume)
     members = [member_config(config, index) for index in range(config.training.members)]
     jobs = [
         (member, data, out / "members" / f"{index:02d}", sessions, resume)
         for index, member in enumerate(members)
     ]
-    run_jobs([(train, job) for job in jobs], report)
+    run_jobs([(train, job) for job in jobs])
     return finish_ensemble(out)
 
 
@@ -207,7 +222,7 @@ def member_config(config: Config, index: int) -> Config:
     return config.model_copy(update={"training": training})
 
 
-def run_jobs(jobs: Sequence[tuple[Callable[..., Path], tuple]], report: Report | None) -> None:
+def run_jobs(jobs: Sequence[tuple[Callable[..., Path], tuple]]) -> None:
     """Run training functions in parallel processes, as many as there are cores."""
     workers = min(len(jobs), os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")

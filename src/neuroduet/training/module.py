@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ from neuroduet.config import Config
 from neuroduet.data.batch import plan_epoch
 from neuroduet.data.session import Session
 from neuroduet.losses import modality_losses
+from neuroduet.losses_published import published_losses
 from neuroduet.masking import draw
-from neuroduet.models.translator import Translator
+from neuroduet.masking_published import published_masks
+from neuroduet.models import Model
 from neuroduet.nn.stitch import module_key
 from neuroduet.training.files import write_tensors, write_text
 from neuroduet.training.schedule import rate_at
 from neuroduet.training.state import MEAN, Progress, WeightAverage, decay_groups, save_checkpoint
 from neuroduet.training.validation import to_device, validate
-from neuroduet.types import Batch, Masks
+from neuroduet.types import Batch, Masks, Prediction
 
 Step = tuple[int, list[tuple[Batch, Masks]]]
 
@@ -52,7 +55,7 @@ class Steps(IterableDataset[Step]):
         )
 
     def __iter__(self) -> Iterator[Step]:
-        masking, seed = self.config.masking, self.config.training.seed
+        seed = self.config.training.seed
         epoch, plan = -1, []
         for step in range(self.first, self.last):
             if step // self.per_epoch != epoch:
@@ -62,11 +65,16 @@ class Steps(IterableDataset[Step]):
             parts = []
             for session, windows in plan[step % self.per_epoch]:
                 batch = self.sessions[session].batch(windows)
-                masks = draw(
-                    batch, masking.schemes, masking.ratio, generator, masking.hide_visible
-                )
-                parts.append((batch, masks))
+                parts.append((batch, draw_masks(batch, self.config, generator)))
             yield step, parts
+
+
+def draw_masks(batch: Batch, config: Config, generator: torch.Generator) -> Masks:
+    """Masks of a training batch, of the kind the configuration asks for."""
+    masking = config.masking
+    if masking.kind == "published":
+        return published_masks(batch, masking.ratio, generator, config.model.inputs)
+    return draw(batch, masking.schemes, masking.ratio, generator, masking.hide_visible)
 
 
 def step_seed(seed: int, step: int, purpose: int) -> int:
@@ -79,7 +87,7 @@ class TrainingModule(lightning.LightningModule):
 
     def __init__(
         self,
-        model: Translator,
+        model: Model,
         sessions: Sequence[Session],
         config: Config,
         out: Path,
@@ -97,7 +105,7 @@ class TrainingModule(lightning.LightningModule):
             betas=config.training.betas,
             fused=True,
         )
-        epoch = max(1, total_steps // config.training.max_epochs)
+        epoch = Steps(sessions, config, 0, 0).per_epoch
         self.validate_every = config.training.validate_every or max(epoch, 50)
         self.rows: list[dict[str, float]] = []
         self.log_losses: dict[str, float] = {}
@@ -118,6 +126,21 @@ class TrainingModule(lightning.LightningModule):
         """Used fraction of the time budget (0 without one)."""
         minutes = self.config.training.max_minutes
         return 0.0 if minutes is None else self.progress.elapsed_s / (60.0 * minutes)
+
+    def out_of_patience(self) -> bool:
+        """Whether the mean score has stalled for too many validations."""
+        patience = self.config.training.patience
+        return patience is not None and self.progress.stale >= patience
+
+    def finished(self) -> bool:
+        """Whether steps, time or patience are used up."""
+        return (
+            self.progress.step >= self.total_steps or self.used() >= 1.0 or self.out_of_patience()
+        )
+
+    def on_fit_start(self) -> None:
+        """The weight average is no module, so Lightning leaves it where it was made."""
+        self.average.to(self.device)
 
     def on_train_batch_start(self, batch: Step, batch_idx: int) -> None:
         """Set learning rate, momentum, frozen parts and the seed of this step's dropout."""
@@ -145,20 +168,28 @@ class TrainingModule(lightning.LightningModule):
         batches = [part[0] for part in batch[1]]
         masks = [part[1] for part in batch[1]]
         predictions = self.model(batches, [m.visible for m in masks])
-        total, n_windows = torch.zeros((), device=self.device), 0
-        for b, m, prediction in zip(batches, masks, predictions, strict=True):
-            losses = modality_losses(
-                prediction,
-                b,
-                m,
-                self.model.behaviours,
-                self.model.scales(b.session),
-                self.config.loss,
+        losses = self._losses(predictions, batches, masks)
+        self.log_losses = {name: float(x.detach()) for name, x in losses.items()}
+        return torch.stack(list(losses.values())).sum()
+
+    def _losses(
+        self, predictions: list[Prediction], batches: list[Batch], masks: list[Masks]
+    ) -> dict[str, Tensor]:
+        """Loss per modality; micro-batches weigh in by their number of windows."""
+        scales = [self.model.scales(batch.session) for batch in batches]
+        if self.config.loss.kind == "published":
+            return published_losses(predictions, batches, masks, scales)
+        n_windows = sum(len(batch.windows) for batch in batches)
+        losses: dict[str, Tensor] = {}
+        for parts in zip(predictions, batches, masks, scales, strict=True):
+            prediction, batch, mask, scale = parts
+            found = modality_losses(
+                prediction, batch, mask, self.model.behaviours, scale, self.config.loss
             )
-            total = total + sum(losses.values()) * len(b.windows)
-            n_windows += len(b.windows)
-            self.log_losses = {name: float(x.detach()) for name, x in losses.items()}
-        return total / n_windows
+            for name, value in found.items():
+                share = value * (len(batch.windows) / n_windows)
+                losses[name] = losses[name] + share if name in losses else share
+        return losses
 
     def on_train_batch_end(self, outputs: Any, batch: Step, batch_idx: int) -> None:
         """Count, average weights, and now and then validate and save."""
@@ -167,14 +198,13 @@ class TrainingModule(lightning.LightningModule):
         now = time.monotonic()
         self.progress.elapsed_s += now - self.clock
         self.clock = now
-        finished = self.progress.step >= self.total_steps or self.used() >= 1.0
-        if finished or self.progress.step % self.validate_every == 0:
-            finished = self._validate_and_save() or finished
-        if finished:
+        if self.finished() or self.progress.step % self.validate_every == 0:
+            self._validate_and_save()
+        if self.finished():
             self.trainer.should_stop = True
 
-    def _validate_and_save(self) -> bool:
-        """Validate the averaged weights, keep the best, save all; true if patience ran out."""
+    def _validate_and_save(self) -> None:
+        """Validate the averaged weights, keep the best, save all."""
         self.model.eval()
         with self.average.applied():
             scores = validate(self.model, self.sessions, self.device)
@@ -195,8 +225,6 @@ class TrainingModule(lightning.LightningModule):
         if self.report is not None:
             fraction = max(self.progress.step / self.total_steps, self.used())
             self.report(self.progress, fraction, scores)
-        patience = self.config.training.patience
-        return patience is not None and self.progress.stale >= patience
 
     def _log_row(self, scores: dict[str, float]) -> None:
         row = {"step": self.progress.step, "minutes": self.progress.elapsed_s / 60}

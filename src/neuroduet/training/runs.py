@@ -14,8 +14,7 @@ from torch import Tensor
 
 from neuroduet.config import Config, from_mapping
 from neuroduet.errors import UserError, unknown
-from neuroduet.models import build
-from neuroduet.models.translator import Translator
+from neuroduet.models import Model, build
 from neuroduet.nn.stitch import module_key
 from neuroduet.training.files import read_tensors, write_tensors, write_text
 from neuroduet.training.state import MEAN
@@ -30,9 +29,7 @@ Weights = dict[str, Tensor]
 class TrainedModel:
     """A trained model with the weights that were best for each target (a ``Predictor``)."""
 
-    def __init__(
-        self, name: str, config: Config, model: Translator, best: dict[str, Weights]
-    ) -> None:
+    def __init__(self, name: str, config: Config, model: Model, best: dict[str, Weights]) -> None:
         self.name, self.config, self.model, self.best = name, config, model.eval(), best
         self._loaded = ""
         self._use(MEAN)
@@ -117,7 +114,7 @@ class Ensemble:
         return {key: np.concatenate([p[key] for p in parts], axis=1) for key in parts[0]}
 
 
-def save_model(out: Path, config: Config, model: Translator, best: dict[str, Weights]) -> None:
+def save_model(out: Path, config: Config, model: Model, best: dict[str, Weights]) -> None:
     """Write ``model/``: a configuration, the weights, and the best weights per target.
 
     Args:
@@ -175,8 +172,16 @@ def _load_one(run: Path) -> TrainedModel:
         raise UserError(f"the weights in {run} do not fit its configuration: {reason}") from None
     best = {MEAN: {name: p.detach().clone() for name, p in model.named_parameters()}}
     for key, name in description["best"].items():
-        best[key] = read_tensors(run / "model" / Path(name).name)[0]
+        best[key] = _best_weights(run / "model" / Path(name).name, best[MEAN])
     return TrainedModel(config.preset, config, model, best)
+
+
+def _best_weights(path: Path, like: Weights) -> Weights:
+    """One target's weights, which must have the names and shapes of the model's."""
+    weights, _ = read_tensors(path)
+    if {k: x.shape for k, x in weights.items()} != {k: x.shape for k, x in like.items()}:
+        raise UserError(f"{path} holds other weights than this model's; restore it or train again")
+    return weights
 
 
 def _read_description(run: Path) -> dict[str, Any]:
@@ -187,12 +192,16 @@ def _read_description(run: Path) -> dict[str, Any]:
         description = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it or train again") from None
-    if description.get("schema") != SCHEMA:
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        found = description.get("schema") if isinstance(description, dict) else None
         raise UserError(
-            f"{path} has layout version {description.get('schema')}, this program reads {SCHEMA}; "
+            f"{path} has layout version {found}, this program reads {SCHEMA}; "
             "install the version that wrote it"
         )
-    return dict(description)
+    missing = [key for key in ("config", "sessions", "best") if key not in description]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; restore it or train again")
+    return description
 
 
 def _session_info(values: dict[str, Any]) -> SessionInfo:

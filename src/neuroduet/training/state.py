@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from neuroduet.errors import UserError
 from neuroduet.training.files import read_tensors, write_tensors
 
 MEAN = "mean"
@@ -34,6 +35,10 @@ class WeightAverage:
             [p.detach() for p in self.parameters.values()],
             1.0 - decay,
         )
+
+    def to(self, device: torch.device) -> None:
+        """Keep the average where the model now computes."""
+        self.shadow = {name: x.to(device) for name, x in self.shadow.items()}
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -105,10 +110,17 @@ def load_checkpoint(
         The counters.
 
     Raises:
-        UserError: The file is missing or damaged.
+        UserError: The file is missing or damaged, or of a model with other units or behaviours.
     """
     tensors, notes = read_tensors(path)
-    model.load_state_dict(_under(tensors, "model/"))
+    try:
+        model.load_state_dict(_under(tensors, "model/"))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{path} does not fit these recordings ({reason}); resume with the data the run was "
+            "started with"
+        ) from None
     with torch.no_grad():
         for name, value in _under(tensors, "average/").items():
             average.shadow[name].copy_(value)
