@@ -7,6 +7,8 @@ backward, clipping and AdamW, on 16 windows of 100 bins, 300 units and the four 
 
 All models live in one process and take turns, so that a busy machine slows all of them; the ratio
 is the median over turns. Memory is the peak of a fresh process per model, torch itself included.
+With several threads on a busy machine, set ``OMP_WAIT_POLICY=passive``: threads that wait by
+spinning take the processor from those they wait for, and the ratio then measures the machine.
 """
 
 from __future__ import annotations

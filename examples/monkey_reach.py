@@ -27,6 +27,8 @@ FOLDS = 5
 # Chosen on validation trials; docs/real-data.md says what else was tried.
 SETTINGS = [
     "data.min_rate_hz=0.5",  # 100 quieter units fire a handful of spikes in the test trials
+    "training.learning_rate=0.003",
+    "training.ema=0.98",  # a short run cannot wait for an average over 200 steps
     "training.max_epochs=1000",  # --steps is the budget
     "training.threads=1",
 ]
@@ -95,7 +97,7 @@ def main() -> None:
     shared = os.environ.get("NEURODUET_SHARED_DATA", "../shared/data")
     parser.add_argument("--data", type=Path, default=Path(shared), help="folder of shared data")
     parser.add_argument("--folds", type=int, default=FOLDS, help="folds to run, 1 to 5")
-    parser.add_argument("--steps", type=int, default=800, help="optimiser steps of a member")
+    parser.add_argument("--steps", type=int, default=1200, help="optimiser steps of a member")
     parser.add_argument("--members", type=int, default=4, help="models of an ensemble")
     parser.add_argument("--set", nargs="*", default=[], help="more settings, section.key=value")
     args = parser.parse_args()

@@ -110,8 +110,8 @@ class MaskingConfig(_Section):
         schemes: Weight of each scheme; names are the keys of ``neuroduet.masking.SCHEMES``.
         ratio: Probability that a bin is hidden in the within- and cross-modality schemes.
         hide_visible: Fraction of otherwise visible bins hidden without being scored.
-        kind: ``independent`` draws per sample and modality; ``published`` shares one draw per batch
-            as the code of NEDS does (the schemes are then its five, equally often).
+        kind: ``independent`` draws per sample and modality; ``published`` shares one draw per
+            batch as the code of NEDS does (the schemes are then its five, equally often).
     """
 
     schemes: dict[str, float] = Field(
@@ -210,7 +210,7 @@ class TrainingConfig(_Section):
         clip: Largest gradient norm; ``None`` for no clipping.
         ema: Decay of the weight average used for validation and prediction; 0 for none.
         validate_every: Steps between validations; ``None`` means about once an epoch.
-        patience: Validations without improvement of the mean score before stopping; ``None`` never.
+        patience: Validations without a better mean score before stopping; ``None`` never stops.
         select: ``task`` keeps the best validation weights of every target, ``mean`` one set.
         precision: ``32`` or ``bf16``.
         device: ``auto``, ``cpu`` or ``cuda``.

@@ -68,7 +68,7 @@ def demo(out: Path | str, pretrain_steps: int = 600, finetune_steps: int = 250) 
     train(_budget(duet(), pretrain_steps), data, out / "pretrained", old)
     settings = [f"training.max_steps={finetune_steps}", "training.threads=1"]
     scratch = override(_budget(duet(), finetune_steps), ["training.threads=1"])
-    log.info("finetuning on 2 new animals, and training them from scratch: %d steps", finetune_steps)
+    log.info("finetuning on two new animals, and from scratch: %d steps each", finetune_steps)
     run_jobs(
         [
             (finetune, (out / "pretrained", data, new, out / "finetuned", settings)),

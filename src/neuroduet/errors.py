@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Something the user gave does not fit; the message says what, what was expected, and the remedy.
+    """Something the user gave does not fit; it says what, what was expected, and the remedy.
 
     The command line prints it as one sentence and exits with code 2.
     """

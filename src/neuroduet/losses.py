@@ -128,7 +128,7 @@ def _activity_loss(
     scored = masks.scored[NEURAL]
     if scales.is_poisson:
         nll = poisson_nll(prediction.activity, batch.activity, scored)
-        # 0.1 bits per spike is 0.004 nats per bin at 3 Hz: without this the behaviours own the trunk.
+        # 0.1 bits per spike is 0.004 nats per bin at 3 Hz: otherwise behaviours own the trunk.
         return nll / scales.activity.mean() if config.activity_unit == "spike" else nll
     error = ((prediction.activity - batch.activity) / scales.activity).square()
     return masked_mean(error, scored.expand(error.shape))

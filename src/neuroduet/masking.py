@@ -16,7 +16,7 @@ from neuroduet.errors import unknown
 from neuroduet.types import NEURAL, Batch, Masks
 
 Hidden = dict[str, Tensor]
-"""Per modality, true where hidden: ``(B, T, 1)`` for activity, ``(B, T)`` or ``(B,)`` otherwise."""
+"""Per modality, true where hidden: ``(B, T, 1)`` for activity, else ``(B, T)`` or ``(B,)``."""
 
 Scheme = Callable[[Batch, float, torch.Generator], Hidden]
 

@@ -40,8 +40,8 @@ def neds(layers: int = 5) -> Config:
 def neds_faithful(layers: int = 5) -> Config:
     """NEDS as published, to compare with: 500 tokens, its masks, losses and optimiser.
 
-    Sections 3 to 6 of the method reference: AdamW with one-cycle and momentum cycling, no clipping,
-    mask ratio 0.3, the weights of the best mean validation score. Only what never worked is mended
+    AdamW with one-cycle and momentum cycling, no clipping, mask ratio 0.3, and the weights of the
+    best mean validation score. Only what never worked is mended
     (:mod:`neuroduet.models.neds_published`). ``neuroduet train --preset neds_faithful``.
     """
     return Config(

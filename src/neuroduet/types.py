@@ -45,7 +45,7 @@ class Behaviour:
 
     Attributes:
         name: The behaviour's own name, e.g. ``wheel``.
-        source: Where a recording holds it, ``group.field`` (``wheel.wheel_speed``, ``trials.choice``).
+        source: Where a recording holds it, ``group.field``: ``wheel.wheel_speed``.
         kind: ``continuous`` (real numbers) or ``categorical`` (classes).
         per: ``bin`` (a value in every time bin) or ``trial`` (one value for the whole window).
         size: Number of channels C (continuous) or of classes K (categorical).
@@ -186,9 +186,12 @@ class Score:
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Anything the evaluation loop can score: a trained model, an ensemble, a baseline, an oracle."""
+    """Anything the evaluation loop can score: a model, an ensemble, a baseline, an oracle."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name in score tables."""
+        ...
 
     def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
         """Predict the scored modalities (the keys of ``masks.scored``) from the visible ones.

@@ -208,6 +208,18 @@ def test_attention_is_the_half_rotation_with_renamed_rows():
     assert torch.allclose(got, expected, atol=1e-5)
 
 
+def test_attention_in_16_bit_is_close_to_32_bit():
+    torch.manual_seed(0)
+    attention, x = PublishedAttention(32, 4, 0.0, 1.0), torch.randn(2, 7, 32)
+    phases = rotary_phases(torch.arange(7, dtype=torch.float32), 8, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = attention(x, phases)
+    half.sum().backward()
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.float(), attention(x, phases), atol=0.03)
+    assert attention.qkv.weight.grad.isfinite().all()
+
+
 def test_the_mask_token_starts_at_zero_and_the_tables_at_unit_variance():
     model = NedsPublished(size(256, 64, 1), [info(5)])
     assert model.mask_token.abs().sum() == 0

@@ -61,6 +61,14 @@ def test_the_best_validation_is_written_down():
     assert "best 0.57" in found.svg
 
 
+def test_the_best_of_an_ensemble_is_that_of_its_best_member():
+    first = pd.DataFrame({"step": [1, 2], "valid/wheel": [0.1, 0.2]})
+    second = pd.DataFrame({"step": [1, 2], "valid/wheel": [0.4, np.nan]})
+    found = learning_curves([("member 00", first), ("member 01", second)], "valid/")
+    assert found is not None
+    assert "best 0.40" in found.svg
+
+
 def test_units_are_drawn_without_regions_and_rates():
     found = unit_scores(unit_table([0.1, 0.2, np.nan]))
     assert found is not None

@@ -7,7 +7,7 @@ the training windows only, so that all models learn from the same trials.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ HELD_OUT_EVERY = 6
 """Without validation windows, every sixth training window is what is chosen by."""
 
 
+@runtime_checkable
+@runtime_checkable
 class _Windows(Protocol):
     @property
     def info(self) -> SessionInfo: ...
@@ -48,7 +50,7 @@ Fit = Callable[[Batch, Batch, SessionInfo], Predictor]
 ENCODERS: dict[str, Fit] = {
     "mean_rate": lambda train, valid, info: fit_mean_rate(train, info),
     "psth": fit_psth,
-    "reduced_rank": fit_reduced_rank,
+    "reduced_rank": lambda train, valid, info: fit_reduced_rank(train, valid, info),
     "poisson_glm": fit_poisson_glm,
 }
 """Encoders of counts."""
@@ -56,7 +58,7 @@ ENCODERS: dict[str, Fit] = {
 TRACE_ENCODERS: dict[str, Fit] = {
     "mean_rate": ENCODERS["mean_rate"],
     "psth": fit_psth,
-    "reduced_rank": fit_reduced_rank,
+    "reduced_rank": ENCODERS["reduced_rank"],
     "ridge_encoding": lambda train, valid, info: fit_reduced_rank(
         train, valid, info, name="ridge_encoding", ranks=(None,)
     ),

@@ -22,11 +22,13 @@ from neuroduet.baselines.selection import activity_score
 from neuroduet.types import Batch, Behaviour, SessionInfo
 
 RANKS = (4, 6, 10)
+SINGLE_RANKS = (4, 6)
+"""Ranks for one behaviour alone, which cannot ask for many."""
 PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0)
 """Ridge penalties, strongest first: prior precisions of a weight in log-rate."""
 FULL_STEPS = 12
 LOW_RANK_STEPS = 20
-CHUNK = 2048
+CHUNK = 512
 """Rows whose rates are in memory at once; small enough to stay in the cache."""
 
 
@@ -59,15 +61,30 @@ class PoissonRows:
     moment: Float[Tensor, "P N"]
     spikes: Float[Tensor, " N"]
 
-    def loss(self, fit: GlmWeights) -> tuple[Tensor, GlmWeights]:
-        """Negative log-likelihood (nats, less a constant) and its gradient."""
-        value = -(self.moment * fit.weights).sum() - (self.spikes * fit.offset).sum()
-        slope, expected = -self.moment.clone(), torch.zeros_like(self.spikes)
+    def loss(self, left: Tensor | None, right: Tensor, offset: Tensor) -> tuple[Tensor, ...]:
+        """Negative log-likelihood (nats, less a constant) of weights ``left @ right``.
+
+        Args:
+            left: ``(P, R)``, or ``None`` for the identity (full rank).
+            right: ``(R, N)``.
+            offset: ``(N,)``.
+
+        Returns:
+            The value and its slopes by ``left`` (0 if that is ``None``), ``right`` and ``offset``.
+        """
+        moment = self.moment if left is None else left.T @ self.moment
+        value = -(moment * right).sum() - (self.spikes * offset).sum()
+        by_right, by_offset = -moment, -self.spikes
+        by_left = torch.zeros(()) if left is None else -self.moment @ right.T
         for rows in self.columns.split(CHUNK):
-            rates = torch.addmm(fit.offset, rows, fit.weights).clamp_(max=20.0).exp_()
-            expected += rates.sum(dim=0)
-            slope.addmm_(rows.T, rates)
-        return value + expected.sum(), GlmWeights(weights=slope, offset=expected - self.spikes)
+            inner = rows if left is None else rows @ left
+            rates = torch.addmm(offset, inner, right).clamp_(max=20.0).exp_()
+            expected = rates.sum(dim=0)
+            value, by_offset = value + expected.sum(), by_offset + expected
+            by_right = by_right.addmm(inner.T, rates)
+            if left is not None:
+                by_left = by_left.addmm(rows.T, rates @ right.T)
+        return value, by_left, by_right, by_offset
 
 
 def fit_poisson_glm(train: Batch, valid: Batch, info: SessionInfo) -> EncodingBaseline:
@@ -97,10 +114,10 @@ def glm_path(
 ) -> Iterator[tuple[float, int | None, GlmWeights]]:
     """Ridge-penalised Poisson regression for every penalty, at full and at low ranks.
 
-    Minimises the negative log-likelihood plus half the penalty times the sum of squared weights by
-    L-BFGS, all units together. Variables are scaled by the curvature at the mean rate, so that a
-    dozen steps suffice; each penalty starts from the solution of the one before, and a low rank from
-    the truncation of the full-rank solution in the metric of that curvature.
+    Minimises the negative log-likelihood plus half the penalty times the sum of squared weights
+    by L-BFGS, all units together. Variables are scaled by the curvature at the mean rate, so that
+    a dozen steps suffice; each penalty starts from the solution of the one before, and a low rank
+    from the truncation of the full-rank solution in the metric of that curvature.
 
     Args:
         columns: Centred columns, ``(M, P)``.
@@ -138,8 +155,12 @@ def _fit_set(
     centre = columns.mean(dim=0)
     low, high = rate_limits(counts)
     score, valid_columns = activity_score(valid, True), design.columns(valid)[valid.valid]
-    found: list[tuple[float, LinearEncoder]] = []
-    for _, _, fit in glm_path(columns - centre, counts, PENALTIES, RANKS):
+    best: tuple[float, LinearEncoder] | None = None
+    latest: dict[float, float] = {}
+    ranks = RANKS if len(behaviours) > 1 else SINGLE_RANKS
+    for penalty, _, fit in glm_path(columns - centre, counts, PENALTIES, ranks):
+        if _has_peaked(latest, penalty):
+            break
         encoder = LinearEncoder(
             design=design,
             weights=fit.weights,
@@ -148,8 +169,18 @@ def _fit_set(
             low=low,
             high=high,
         )
-        found.append((score.of(encoder.from_columns(valid_columns)), encoder))
-    return max(found, key=lambda entry: entry[0])[1]
+        value = score.of(encoder.from_columns(valid_columns))
+        latest[penalty] = max(value, latest.get(penalty, value))
+        if best is None or value > best[0]:
+            best = value, encoder
+    assert best is not None
+    return best[1]
+
+
+def _has_peaked(latest: dict[float, float], penalty: float) -> bool:
+    """Whether the penalty before this one was worse than the one before that."""
+    scores = list(latest.values())
+    return penalty not in latest and len(scores) > 1 and scores[-1] < scores[-2]
 
 
 def _rotate(fit: GlmWeights, axes: Tensor) -> GlmWeights:
@@ -161,17 +192,14 @@ def _fit_full(rows: PoissonRows, start: GlmWeights, penalty: float, steps: int) 
     scale = (rows.spread[:, None] * curvature + penalty).rsqrt()
     offset_scale = rows.spikes.clamp_min(0.5).rsqrt()
 
-    def weights_of(variables: list[Tensor]) -> GlmWeights:
-        return GlmWeights(weights=variables[0] * scale, offset=variables[1] * offset_scale)
-
     def loss(variables: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        fit = weights_of(variables)
-        value, slope = rows.loss(fit)
-        value = value + 0.5 * penalty * (fit.weights**2).sum()
-        weights = (slope.weights + penalty * fit.weights) * scale
-        return value, [weights, slope.offset * offset_scale]
+        weights, offset = variables[0] * scale, variables[1] * offset_scale
+        value, _, by_weights, by_offset = rows.loss(None, weights, offset)
+        value = value + 0.5 * penalty * (weights**2).sum()
+        return value, [(by_weights + penalty * weights) * scale, by_offset * offset_scale]
 
-    return weights_of(_minimise(loss, [start.weights / scale, start.offset / offset_scale], steps))
+    weights, offset = _minimise(loss, [start.weights / scale, start.offset / offset_scale], steps)
+    return GlmWeights(weights=weights * scale, offset=offset * offset_scale)
 
 
 def _fit_low_rank(
@@ -179,28 +207,23 @@ def _fit_low_rank(
 ) -> GlmWeights:
     curvature = rows.spikes.clamp_min(0.5) / len(rows.columns)
     typical = float(curvature.median())
-    left = (rows.spread * typical + penalty).sqrt()
+    left = (rows.spread * typical + penalty).sqrt()[:, None]
     right = ((rows.spikes + penalty) / (rows.spikes.median() + penalty)).sqrt()
-    u, s, v = torch.linalg.svd(left[:, None] * full.weights * right, full_matrices=False)
+    u, s, v = torch.linalg.svd(left * full.weights * right, full_matrices=False)
     root = s[:rank].sqrt()
     offset_scale = rows.spikes.clamp_min(0.5).rsqrt()
 
-    def parts(variables: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return variables[0] / left[:, None], variables[1] / right
-
     def loss(variables: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        a, b = parts(variables)
-        fit = GlmWeights(weights=a @ b, offset=variables[2] * offset_scale)
-        value, slope = rows.loss(fit)
-        value = value + 0.5 * penalty * (fit.weights**2).sum()
-        weights = slope.weights + penalty * fit.weights
-        slopes = [weights @ b.T / left[:, None], a.T @ weights / right]
-        return value, [*slopes, slope.offset * offset_scale]
+        a, b = variables[0] / left, variables[1] / right
+        value, by_a, by_b, by_offset = rows.loss(a, b, variables[2] * offset_scale)
+        inside, outside = a.T @ a, b @ b.T
+        value = value + 0.5 * penalty * (inside * outside).sum()
+        by_a, by_b = by_a + penalty * a @ outside, by_b + penalty * inside @ b
+        return value, [by_a / left, by_b / right, by_offset * offset_scale]
 
     start = [u[:, :rank] * root, root[:, None] * v[:rank], full.offset / offset_scale]
-    variables = _minimise(loss, start, steps)
-    a, b = parts(variables)
-    return GlmWeights(weights=a @ b, offset=variables[2] * offset_scale)
+    a, b, offset = _minimise(loss, start, steps)
+    return GlmWeights(weights=(a / left) @ (b / right), offset=offset * offset_scale)
 
 
 def _minimise(

@@ -27,7 +27,7 @@ MAX_LAGS = (4, 8, 16)
 SMOOTHING_BINS = (0.0, 2.0)
 RANKS: tuple[int | None, ...] = (1, 2, 3, 4, 6, 8, 10, 16, None)
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
-"""Ridge penalties: the noise of normalised activity is about 1, so prior precisions of a weight."""
+"""Ridge penalties: normalised activity has noise of about 1, so prior precisions of a weight."""
 FLOORS = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Lowest predicted rate over the unit's mean: a linear rate can fall below zero."""
 

@@ -120,9 +120,9 @@ def fit_mean_behaviour(train: Batch, info: SessionInfo) -> MeanBehaviour:
 def fit_ridge(train: Batch, valid: Batch, info: SessionInfo) -> RidgeDecoder:
     """Ridge decoders of all continuous behaviours.
 
-    Behaviours per bin: transform, smoothing, lags and penalty by validation R2, separately for each
-    behaviour; one after the other, because their choices hardly interact. Behaviours per trial:
-    see :func:`~neuroduet.baselines.trials.fit_ridge_trials`.
+    Behaviours per bin: transform, smoothing, lags and penalty by validation R2, separately for
+    each behaviour; one after the other, because they hardly interact. Behaviours per trial: see
+    :func:`~neuroduet.baselines.trials.fit_ridge_trials`.
 
     Args:
         train: Training windows.

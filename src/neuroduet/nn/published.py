@@ -143,13 +143,15 @@ class PublishedAttention(nn.Module):
             phases: Result of :func:`rotary_phases`.
         """
         n, length, width = x_BLD.shape
-        query_key, value = self.qkv(x_BLD).split([2 * width, width], dim=-1)
-        pairs = torch.view_as_complex(query_key.float().unflatten(-1, (-1, 2)))
-        turned = torch.view_as_real(pairs * torch.view_as_complex(phases)).to(value.dtype)
-        query, key = turned.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        qkv = self.qkv(x_BLD)
+        turned = qkv.float()  # complex numbers have no 16-bit kind
+        pairs = torch.view_as_complex(turned[..., : 2 * width].unflatten(-1, (-1, 2)))
+        # In place: the product before does not need its result to compute gradients.
+        pairs.mul_(torch.view_as_complex(phases))
+        query, key, value = (
+            turned.to(qkv.dtype).view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         )
+        mixed = functional.scaled_dot_product_attention(query, key, value)
         return self.out_proj(self.dropout(mixed.transpose(1, 2).flatten(2)))
 
 

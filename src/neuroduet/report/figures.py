@@ -45,9 +45,8 @@ def learning_curves(curves: Curves, prefix: str) -> Plate | None:
     figure, panels = grid(len(names), min(5, max(3, len(names))), 2.1)
     scored = prefix == "valid/"
     for axes, name in zip(panels, names, strict=True):
-        for _, table in curves:
-            if prefix + name in table.columns:
-                _curve(axes, table, prefix + name, mark_best=scored)
+        found = [_known(table, prefix + name) for _, table in curves]
+        _draw_curves(axes, [curve for curve in found if len(curve)], mark_best=scored)
         axes.set_title(short(name))
         axes.set_xlabel("optimiser step")
         axes.margins(x=0.06)
@@ -69,24 +68,29 @@ _VALID_CAPTION = (
     "that is explained. Dot: the best validation."
 )
 _LOSS_CAPTION = (
-    "Loss of the training batch at each validation, per modality, before weighting; lower is "
+    "Loss of the training batch at each validation, per modality, with its weight; lower is "
     "better. It is noisy, since every batch hides different parts of the data."
 )
 
 
-def _curve(axes: Axes, table: pd.DataFrame, column: str, mark_best: bool) -> None:
+def _known(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Steps and values of a curve where it has any, ``(n, 2)``."""
+    if column not in table.columns:
+        return np.zeros((0, 2))
     known = table[["step", column]].apply(pd.to_numeric, errors="coerce").dropna()
-    if known.empty:
+    return known.to_numpy(float)
+
+
+def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], mark_best: bool) -> None:
+    for curve in curves:
+        marker = "." if len(curve) == 1 else ""
+        axes.plot(curve[:, 0], curve[:, 1], color=MODEL, alpha=0.9, marker=marker)
+    if not mark_best or not curves:
         return
-    step, value = known["step"].to_numpy(float), known[column].to_numpy(float)
-    axes.plot(step, value, color=MODEL, alpha=0.9, marker="." if len(step) == 1 else "")
-    if mark_best:
-        best = int(np.argmax(value))
-        axes.plot(step[best], value[best], "o", color=MODEL, markersize=4.5)
-        if len(axes.texts) == 0:
-            axes.text(
-                0.97, 0.05, f"best {decimal(value[best])}", transform=axes.transAxes, ha="right"
-            )
+    tops = np.stack([curve[curve[:, 1].argmax()] for curve in curves])
+    axes.plot(tops[:, 0], tops[:, 1], "o", color=MODEL, markersize=4.5, linestyle="")
+    text = f"best {decimal(tops[:, 1].max())}"
+    axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right")
 
 
 @styled

@@ -40,7 +40,9 @@ def predict_run(run: Path | str, data: Path | str, out: Path | str) -> list[Path
     ``(W,)``, ``valid`` ``(W, T)``, ``units`` ``(N,)``, ``bin_size_s``, ``encoding/log_rates``
     ``(W, T, N)`` (natural log of the expected count per bin; ``encoding/traces`` for traces) and
     per behaviour ``decoding/<name>``: expected values in the user's units, or class probabilities
-    with ``classes/<name>`` beside them. Windows of the training split are among them.
+    with ``classes/<name>`` beside them. What really happened stands beside it: ``true/counts``
+    (or ``true/traces``), ``true/<name>`` and ``observed/<name>``. Windows of the training split
+    are among them.
 
     Args:
         run: Run folder.
@@ -124,7 +126,7 @@ def session_predictions(model: Predictor, session: SessionData) -> dict[str, np.
             continue
         for variant in task.variants(info):
             for modality, answer in collect(model, batches, task, [variant]).items():
-                found |= _named(name, modality, answer, info)
+                found |= _named(name, modality, answer, info) | _truth(modality, answer, info)
     return found
 
 
@@ -150,7 +152,7 @@ def file_name(session_id: str) -> str:
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     """Content of an ``.npz`` file; unlike ``np.savez`` it refuses to pickle objects."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, values, allow_pickle=False)
@@ -169,6 +171,12 @@ def _named(
     probabilities = torch.as_tensor(answer.predicted).softmax(dim=-1).numpy()
     classes = np.asarray(behaviour.classes)
     return {f"{task}/{modality}": probabilities, f"classes/{modality}": classes}
+
+
+def _truth(modality: str, answer: Collected, info: SessionInfo) -> dict[str, np.ndarray]:
+    if modality == NEURAL:
+        return {f"true/{'counts' if info.is_poisson else 'traces'}": answer.true}
+    return {f"true/{modality}": answer.true, f"observed/{modality}": answer.scored}
 
 
 def _valid(parts: Sequence[torch.Tensor]) -> np.ndarray:

@@ -11,6 +11,8 @@ from neuroduet.config import Config, override
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
 from neuroduet.models import Model, build, set_up_session
+from neuroduet.models.neds_published import NedsPublished
+from neuroduet.models.translator import Translator
 from neuroduet.training.fit import (
     Report,
     check_folder,
@@ -87,16 +89,37 @@ def copy_core(source: Model, target: Model) -> None:
     """Copy every parameter that does not belong to a single session.
 
     The target's behaviours may be some of the source's, in another order.
+
+    Raises:
+        UserError: The target's windows are longer than a model of fixed length allows.
     """
     own = {id(p) for p in target.stitchers()}
-    given: dict[str, Tensor] = dict(source.named_parameters())
-    known = [behaviour.name for behaviour in source.behaviours]
-    rows = [0] + [1 + known.index(behaviour.name) for behaviour in target.behaviours]
-    given["kinds"] = source.kinds[rows]
+    given: dict[str, Tensor] = dict(source.named_parameters()) | _by_behaviour(source, target)
     with torch.no_grad():
         for name, parameter in target.named_parameters():
             if id(parameter) not in own:
                 parameter.copy_(given[name])
+
+
+def _by_behaviour(source: Model, target: Model) -> dict[str, Tensor]:
+    """Shared parameters with a row per modality, in the target's order of behaviours."""
+    known = [behaviour.name for behaviour in source.behaviours]
+    rows = [0] + [1 + known.index(behaviour.name) for behaviour in target.behaviours]
+    if isinstance(source, Translator):
+        return {"kinds": source.kinds[rows]}
+    assert isinstance(target, NedsPublished)
+    if target.bins > source.bins:
+        raise UserError(
+            f"the sessions have windows of {target.bins} bins, but the pretrained model was built "
+            f"for {source.bins}; shorten data.windows"
+        )
+    found: dict[str, Tensor] = {}
+    for place, name in enumerate(target.streams):
+        old, new = source.tables[source.streams.index(name)], target.tables[place]
+        found[f"tables.{place}.modality"] = old.modality[rows]
+        found[f"tables.{place}.position"] = old.position[: target.bins]
+        found[f"tables.{place}.session"] = new.session  # fresh: these are other sessions
+    return found
 
 
 def _finetune_members(

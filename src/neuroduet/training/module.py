@@ -1,11 +1,10 @@
-"""The Lightning face of training: devices, precision and the loop; all numbers come from elsewhere."""
+"""The Lightning face of training: devices, precision and the loop; numbers come from elsewhere."""
 
 from __future__ import annotations
 
 import csv
 import io
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from neuroduet.training.validation import to_device, validate
 from neuroduet.types import Batch, Masks, Prediction
 
 Step = tuple[int, list[tuple[Batch, Masks]]]
+Row = dict[str, int | float]
 
 GRADUAL_FROZEN = 0.25
 """Fraction of the budget during which gradual finetuning moves stitchers only."""
@@ -107,7 +107,7 @@ class TrainingModule(lightning.LightningModule):
         )
         epoch = Steps(sessions, config, 0, 0).per_epoch
         self.validate_every = config.training.validate_every or max(epoch, 50)
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
         self.log_losses: dict[str, float] = {}
         self.clock = time.monotonic()
 
@@ -227,7 +227,7 @@ class TrainingModule(lightning.LightningModule):
             self.report(self.progress, fraction, scores)
 
     def _log_row(self, scores: dict[str, float]) -> None:
-        row = {"step": self.progress.step, "minutes": self.progress.elapsed_s / 60}
+        row: Row = {"step": self.progress.step, "minutes": self.progress.elapsed_s / 60}
         row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         row |= {f"train_loss/{name}": value for name, value in self.log_losses.items()}
         row |= {f"valid/{name}": value for name, value in scores.items()}
@@ -242,7 +242,7 @@ def best_path(out: Path, key: str) -> Path:
     return out / "checkpoints" / f"best-{module_key(key)}.safetensors"
 
 
-def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
+def write_metrics(path: Path, rows: list[Row]) -> None:
     """Write the learning curves as a table, one row per validation."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
@@ -252,13 +252,18 @@ def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_metrics(path: Path, up_to_step: int) -> list[dict[str, float]]:
+def read_metrics(path: Path, up_to_step: int) -> list[Row]:
     """Rows of an earlier part of a run, up to a step."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
-        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        rows = [{k: _number(k, v) for k, v in row.items() if v} for row in csv.DictReader(file)]
     return [row for row in rows if row["step"] <= up_to_step]
+
+
+def _number(column: str, text: str) -> int | float:
+    # The step stays whole, so that a resumed run writes the same table as an unbroken one.
+    return int(text) if column == "step" else float(text)
 
 
 def _masks_to(masks: Masks, device: torch.device) -> Masks:

@@ -162,7 +162,13 @@ def load_run(run: Path | str) -> TrainedModel | Ensemble:
 def _load_one(run: Path) -> TrainedModel:
     description = _read_description(run)
     config = from_mapping(description["config"])
-    sessions = [_session_info(values) for values in description["sessions"]]
+    try:
+        sessions = [_session_info(values) for values in description["sessions"]]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"the sessions in {run / 'model' / 'config.json'} are not described in full ({error}); "
+            "restore it or train again"
+        ) from None
     model = build(config.model, sessions)
     weights, _ = read_tensors(run / "model" / "model.safetensors")
     try:

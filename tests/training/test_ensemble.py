@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import checkpoint, metrics, model_weights, same, tiny
+
+from neuroduet.config import load_config
+from neuroduet.data.session import open_sessions
+from neuroduet.masking import hide, to_masks
+from neuroduet.training.finetune import finetune
+from neuroduet.training.fit import member_config, train
+from neuroduet.training.runs import Ensemble, load_run
+from neuroduet.types import NEURAL
+
+STEPS = ["training.max_steps=3", "training.validate_every=1", "training.seed=5"]
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(tiny(*STEPS, "training.members=2"), data, out)
+
+
+def test_members_trained_in_processes_equal_runs_of_their_seeds(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    for index in (0, 1):
+        config = tiny(*STEPS, f"training.seed={5 + index}")
+        assert member_config(tiny(*STEPS, "training.members=2"), index) == config
+        alone = train(config, data, tmp_path / str(index))
+        member = run / "members" / f"0{index}"
+        assert same(checkpoint(alone)[0], checkpoint(member)[0])
+        assert same(model_weights(alone), model_weights(member))
+        assert metrics(alone) == metrics(member)
+    assert metrics(run) == metrics(run / "members" / "00")
+    assert load_config(run / "config.yaml").training.members == 2
+
+
+def test_an_ensemble_predicts_the_mean_of_its_different_members(data: Path, run: Path) -> None:
+    found = load_run(run)
+    assert isinstance(found, Ensemble)
+    assert len(found.members) == 2
+    session = open_sessions(data, found.config.data)[0]
+    batch = session.batch(session.indices("test"))
+    masks = to_masks(batch, hide(batch, {NEURAL: True, "wheel": True}))
+    one, other = (member.predict(batch, masks, "any") for member in found.members)
+    mean = found.predict(batch, masks, "any")
+    assert not torch.allclose(one.activity, other.activity)
+    torch.testing.assert_close(mean.activity, (one.activity + other.activity) / 2)
+    wheels = [answer.behaviours["wheel"] for answer in (one, other)]
+    torch.testing.assert_close(mean.behaviours["wheel"], (wheels[0] + wheels[1]) / 2)
+
+
+def test_an_ensembles_embeddings_stand_side_by_side(run: Path) -> None:
+    found = load_run(run)
+    for session, table in found.embeddings().items():
+        parts = [member.embeddings()[session] for member in found.members]
+        np.testing.assert_array_equal(table, np.concatenate(parts, axis=1))
+
+
+def test_an_ensemble_is_finetuned_member_by_member(data: Path, run: Path, tmp_path: Path) -> None:
+    settings = ["training.max_steps=1"]
+    sessions = [open_sessions(data, tiny().data)[1].info.id]
+    out = finetune(run, data, sessions, tmp_path / "all", settings)
+    alone = finetune(run / "members" / "01", data, sessions, tmp_path / "one", settings)
+    assert same(model_weights(alone), model_weights(out / "members" / "01"))
+    assert len(load_run(out).members) == 2
+    assert [info.id for info in load_run(out).sessions] == sessions

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import checkpoint, tiny, write_recording
+
+from neuroduet.config import Config, override
+from neuroduet.data.session import open_sessions
+from neuroduet.errors import UserError
+from neuroduet.nn.stitch import module_key
+from neuroduet.training.finetune import _transfer, finetune
+from neuroduet.training.fit import train
+from neuroduet.training.runs import TrainedModel, load_run
+
+ONE_STEP = ["training.max_steps=1"]
+STILL = [*ONE_STEP, "training.learning_rate=1e-30", "training.ema=0"]
+PUBLISHED = ["model.name=neds_published", "masking.kind=published", "loss.kind=published"]
+MODELS = {"fused": [], "separate": ["model.tokens=separate"], "published": PUBLISHED}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Old and new sessions; two new ones have equally many units, one lacks a behaviour."""
+    folder = tmp_path_factory.mktemp("recordings")
+    write_recording(folder, "old-1", units=6, seed=1, choice=2, block=3)
+    write_recording(folder, "old-2", units=4, seed=2, choice=2, block=3)
+    write_recording(folder, "new-a", units=5, seed=3, choice=2, block=3)
+    write_recording(folder, "new-b", units=5, seed=4, choice=2, block=3)
+    write_recording(folder, "new-c", units=3, seed=5, block=3)
+    write_recording(folder, "other", units=3, seed=6, choice=2, licks=2)
+    return folder
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(
+    recordings: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
+    settings = ["training.max_steps=2", "training.learning_rate=0.01", *MODELS[request.param]]
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(tiny(*settings), recordings, out, ["old-1", "old-2"])
+
+
+@pytest.fixture(scope="module")
+def plain(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(tiny("training.max_steps=1"), recordings, out, ["old-1", "old-2"])
+
+
+def transfer(run: Path, recordings: Path, *ids: str) -> tuple[TrainedModel, torch.nn.Module]:
+    pretrained = load_run(run)
+    opened = open_sessions(recordings, pretrained.config.data, list(ids), pretrained.behaviours)
+    return pretrained, _transfer(pretrained, opened, pretrained.config)
+
+
+def core(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Shared parameters, less those that hold a row per behaviour or session."""
+    own = {id(p) for p in model.stitchers()}
+    return {
+        name: p.detach()
+        for name, p in model.named_parameters()
+        if id(p) not in own and name != "kinds" and not name.startswith("tables.")
+    }
+
+
+def test_the_core_goes_along_bit_for_bit(run: Path, recordings: Path) -> None:
+    pretrained, model = transfer(run, recordings, "new-a", "new-b")
+    given = core(pretrained.model)
+    assert given.keys() == core(model).keys()
+    assert all(torch.equal(p, given[name]) for name, p in core(model).items())
+    assert "kinds" not in dict(model.named_parameters()) or torch.equal(
+        model.kinds, pretrained.model.kinds
+    )
+
+
+def test_a_session_that_lacks_a_behaviour_gets_the_others_by_name(
+    run: Path, recordings: Path
+) -> None:
+    pretrained, model = transfer(run, recordings, "new-c")
+    old = [b.name for b in pretrained.behaviours]
+    new = [b.name for b in model.behaviours]
+    assert set(old) - set(new) == {"choice"}
+    given = core(pretrained.model)
+    assert all(torch.equal(p, given[name]) for name, p in core(model).items())
+    for name in new:
+        one, other = 1 + new.index(name), 1 + old.index(name)
+        if hasattr(model, "kinds"):
+            assert torch.equal(model.kinds[one], pretrained.model.kinds[other])
+        else:
+            for place, stream in enumerate(model.streams):
+                table = pretrained.model.tables[pretrained.model.streams.index(stream)]
+                assert torch.equal(model.tables[place].modality[one], table.modality[other])
+                assert torch.equal(model.tables[place].position, table.position)
+
+
+def test_a_finetuned_run_knows_the_new_sessions_and_predicts(
+    run: Path, recordings: Path, tmp_path: Path
+) -> None:
+    out = finetune(run, recordings, ["new-a", "new-c"], tmp_path / "run", ONE_STEP)
+    assert [info.id for info in load_run(out).sessions] == ["new-a", "new-c"]
+    assert load_run(out).config == override(load_run(run).config, ONE_STEP)
+    assert checkpoint(out)[1]["step"] == 1
+
+
+def test_stitchers_start_fresh_with_each_sessions_own_units(plain: Path, recordings: Path) -> None:
+    _, model = transfer(plain, recordings, "new-a", "new-b", "new-c")
+    assert [len(i.units) for i in model.session_infos.values()] == [5, 5, 3]
+    for name, units in (("new-a", 5), ("new-b", 5), ("new-c", 3)):
+        assert model.inputs[module_key(name)].weight.shape[0] == units
+        assert model.outputs[module_key(name)].loadings.shape[0] == units
+    # Equal numbers of units are no reason to share a stitcher.
+    one, other = (model.outputs[module_key(name)] for name in ("new-a", "new-b"))
+    assert not torch.equal(one.loadings, other.loadings)
+    assert not torch.equal(one.bias, other.bias)
+
+
+def test_sessions_with_equally_many_units_keep_their_own_stitchers_in_training(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    settings = ["training.max_steps=1", "training.learning_rate=0.01", "training.ema=0"]
+    before = transfer(plain, recordings, "new-a", "new-b")[1].state_dict()
+    out = finetune(plain, recordings, ["new-a", "new-b"], tmp_path / "run", settings)
+    after = load_run(out).model.state_dict()
+    # One step sees one session: the stitcher of that session alone has moved.
+    moved = {
+        name
+        for name in ("new-a", "new-b")
+        if not torch.equal(
+            before[f"outputs.{module_key(name)}.bias"], after[f"outputs.{module_key(name)}.bias"]
+        )
+    }
+    assert len(moved) == 1
+
+
+def test_without_a_step_worth_the_name_the_saved_core_is_the_pretrained_one(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    out = finetune(plain, recordings, ["new-a"], tmp_path / "run", STILL)
+    given = core(load_run(plain).model)
+    assert all(torch.equal(p, given[name]) for name, p in core(load_run(out).model).items())
+
+
+def test_a_probe_leaves_the_core_as_it_was_and_moves_the_stitchers(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    settings = ["training.max_steps=4", "training.learning_rate=0.05", "training.finetune=probe"]
+    fresh = transfer(plain, recordings, "new-a")[1]
+    out = finetune(plain, recordings, ["new-a"], tmp_path / "run", settings)
+    found, given = load_run(out).model, core(load_run(plain).model)
+    assert all(torch.equal(p, given[name]) for name, p in core(found).items())
+    assert not torch.equal(found.outputs["s_new-a"].loadings, fresh.outputs["s_new-a"].loadings)
+
+
+def test_an_unknown_behaviour_is_the_users_error(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="no behaviour 'licks'.*data.behaviours"):
+        finetune(plain, recordings, ["other"], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_session_names_the_nearest(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="unknown session 'new-aa'; did you mean 'new-a'"):
+        finetune(plain, recordings, ["new-aa"], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.width=32", "keeps the architecture"),
+        ("model.dropout=0.1", "keeps the architecture"),
+        ("training.members=2", "leave training.members"),
+        ("training.epochs=2", "unknown configuration key"),
+    ],
+)
+def test_settings_that_cannot_be_changed_are_refused(
+    plain: Path, recordings: Path, tmp_path: Path, setting: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        finetune(plain, recordings, ["new-a"], tmp_path / "run", [setting])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_the_pretrained_model_never_met_is_the_users_error(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    data = write_recording(tmp_path / "data", "new", choice=3)
+    with pytest.raises(UserError, match="choice"):
+        finetune(plain, data, None, tmp_path / "run", ONE_STEP)
+
+
+def test_longer_windows_than_the_published_model_holds_are_the_users_error(
+    recordings: Path, tmp_path: Path
+) -> None:
+    config: Config = tiny(*PUBLISHED, *ONE_STEP, "data.windows.length_s=0.2")
+    config = override(config, ["data.windows.align=continuous", "data.split.kind=random"])
+    out = train(config, recordings, tmp_path / "run", ["old-1"])
+    longer = [*ONE_STEP, "data.windows.length_s=0.4"]
+    with pytest.raises(UserError, match="8 bins, but the pretrained model was built for 4"):
+        finetune(out, recordings, ["new-a"], tmp_path / "longer", longer)
