@@ -73,8 +73,7 @@ def demo(out: Path | str, pretrain_steps: int = 600, finetune_steps: int = 250) 
         [
             (finetune, (out / "pretrained", data, new, out / "finetuned", settings)),
             (train, (scratch, data, out / "scratch", new)),
-        ],
-        None,
+        ]
     )
     log.info("scoring, with linear baselines and oracles on the same test trials")
     tables = [

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
+from neuroduet.baselines import logistic, poisson_glm, psth, reduced_rank, trials
 from neuroduet.masking import hide, to_masks
-from neuroduet.types import NEURAL, Batch, Behaviour, Masks, SessionInfo
+from neuroduet.types import Batch, Behaviour, Masks, SessionInfo
 
 WINDOWS, BINS, UNITS = 70, 16, 9
 SPLITS = {"train": np.arange(0, 44), "valid": np.arange(44, 56), "test": np.arange(56, WINDOWS)}
@@ -118,6 +119,23 @@ def small_session(neural: str = "counts", seed: int = 0, ragged: bool = True) ->
     )
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _few_hyper_parameters() -> Iterator[None]:
+    """Two values of each hyper-parameter: enough to choose between, and quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logistic, "TRIAL_STRENGTHS", (0.003, 0.1))
+        patch.setattr(logistic, "BIN_STRENGTHS", (0.01, 0.1))
+        patch.setattr(trials, "PARTS", (1, 2))
+        patch.setattr(poisson_glm, "PENALTIES", (10.0, 3.0))
+        patch.setattr(poisson_glm, "RANKS", (4,))
+        patch.setattr(poisson_glm, "SINGLE_RANKS", (4,))
+        patch.setattr(reduced_rank, "PENALTIES", (3.0, 30.0))
+        patch.setattr(reduced_rank, "MAX_LAGS", (0, 4))
+        patch.setattr(psth, "PRIORS", (1.0, 100.0))
+        patch.setattr(psth, "SMOOTHING_BINS", (1.0, 4.0))
+        yield
+
+
 @pytest.fixture(scope="package")
 def session() -> SmallSession:
     return small_session()
@@ -143,8 +161,3 @@ def hiding() -> Hiding:
 @pytest.fixture(scope="package")
 def all_behaviours() -> set[str]:
     return {b.name for b in BEHAVIOURS}
-
-
-@pytest.fixture(scope="package")
-def neural() -> str:
-    return NEURAL

@@ -21,7 +21,7 @@ def predictors(session):
 
 
 @pytest.fixture(scope="module")
-def test_batch(session) -> Batch:
+def held_out(session) -> Batch:
     return session.batch(session.indices("test"))
 
 
@@ -49,16 +49,16 @@ def scrambled(batch: Batch, names: set[str]) -> Batch:
 
 
 def test_each_baseline_is_named_and_answers_its_targets(
-    predictors, test_batch, hiding, all_behaviours
+    predictors, held_out, hiding, all_behaviours
 ):
     assert {p.name for p in predictors} == ENCODERS | DECODERS
     assert isinstance(predictors[0], baselines.Predictor)
-    encoded = ask(predictors, test_batch, hiding(test_batch, {NEURAL}), "encoding")
+    encoded = ask(predictors, held_out, hiding(held_out, {NEURAL}), "encoding")
     assert set(encoded) == {f"{name} {NEURAL}" for name in ENCODERS}
     for values in encoded.values():
-        assert values.shape == test_batch.activity.shape
+        assert values.shape == held_out.activity.shape
         assert torch.isfinite(values).all()
-    decoded = ask(predictors, test_batch, hiding(test_batch, all_behaviours), "decoding")
+    decoded = ask(predictors, held_out, hiding(held_out, all_behaviours), "decoding")
     continuous, categorical = {"wheel", "paws", "delay"}, {"choice", "block", "state"}
     assert set(decoded) == {
         *(f"{model} {name}" for model in ("mean", "ridge") for name in continuous),
@@ -67,23 +67,21 @@ def test_each_baseline_is_named_and_answers_its_targets(
     sizes = {"wheel": 1, "paws": 2, "choice": 2, "block": 3, "state": 2, "delay": 1}
     for key, values in decoded.items():
         name = key.split()[1]
-        assert values.shape == (*test_batch.observed[name].shape, sizes[name])
+        assert values.shape == (*held_out.observed[name].shape, sizes[name])
         assert torch.isfinite(values).all()
 
 
-def test_other_tasks_and_sessions_get_no_answer(predictors, test_batch, hiding, all_behaviours):
-    everything = hiding(test_batch, {NEURAL, *all_behaviours})
-    assert ask(predictors, test_batch, everything, "regions") == {}
-    elsewhere = replace(test_batch, session="s1")
+def test_other_tasks_and_sessions_get_no_answer(predictors, held_out, hiding, all_behaviours):
+    everything = hiding(held_out, {NEURAL, *all_behaviours})
+    assert ask(predictors, held_out, everything, "regions") == {}
+    elsewhere = replace(held_out, session="s1")
     assert ask(predictors, elsewhere, everything, "encoding") == {}
     assert ask(predictors, elsewhere, everything, "decoding") == {}
-    one = ask(predictors, test_batch, hiding(test_batch, {"wheel"}), "decoding")
+    one = ask(predictors, held_out, hiding(held_out, {"wheel"}), "decoding")
     assert set(one) == {"mean wheel", "ridge wheel"}
 
 
-def test_hidden_values_do_not_influence_a_prediction(
-    predictors, test_batch, hiding, all_behaviours
-):
+def test_hidden_values_do_not_influence_a_prediction(predictors, held_out, hiding, all_behaviours):
     for hidden, task in (
         ({NEURAL}, "encoding"),
         ({NEURAL, "block", "paws"}, "encoding"),
@@ -91,35 +89,35 @@ def test_hidden_values_do_not_influence_a_prediction(
         ({NEURAL, *all_behaviours}, "decoding"),
         (all_behaviours, "decoding"),
     ):
-        masks = hiding(test_batch, hidden)
-        before = ask(predictors, test_batch, masks, task)
-        after = ask(predictors, scrambled(test_batch, hidden), masks, task)
+        masks = hiding(held_out, hidden)
+        before = ask(predictors, held_out, masks, task)
+        after = ask(predictors, scrambled(held_out, hidden), masks, task)
         assert before.keys() == after.keys()
         assert len(before) > 0
         assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_visible_values_do_influence_a_prediction(predictors, test_batch, hiding, all_behaviours):
-    masks = hiding(test_batch, {NEURAL, *all_behaviours} - {"wheel"})
-    before = ask(predictors, test_batch, masks, "encoding_from")
-    after = ask(predictors, scrambled(test_batch, {"wheel"}), masks, "encoding_from")
+def test_visible_values_do_influence_a_prediction(predictors, held_out, hiding, all_behaviours):
+    masks = hiding(held_out, {NEURAL, *all_behaviours} - {"wheel"})
+    before = ask(predictors, held_out, masks, "encoding_from")
+    after = ask(predictors, scrambled(held_out, {"wheel"}), masks, "encoding_from")
     assert not torch.equal(before[f"poisson_glm {NEURAL}"], after[f"poisson_glm {NEURAL}"])
-    masks = hiding(test_batch, all_behaviours)
-    before = ask(predictors, test_batch, masks, "decoding")
-    after = ask(predictors, scrambled(test_batch, {NEURAL}), masks, "decoding")
+    masks = hiding(held_out, all_behaviours)
+    before = ask(predictors, held_out, masks, "decoding")
+    after = ask(predictors, scrambled(held_out, {NEURAL}), masks, "decoding")
     for key in ("ridge wheel", "logistic choice", "logistic state"):
         assert not torch.equal(before[key], after[key])
 
 
-def test_a_single_visible_behaviour_uses_weights_of_its_own(predictors, test_batch, hiding):
+def test_a_single_visible_behaviour_uses_weights_of_its_own(predictors, held_out, hiding):
     (glm,) = (p for p in predictors if p.name == "poisson_glm")
-    masks = hiding(test_batch, {NEURAL, *test_batch.behaviours} - {"wheel"})
-    expected = glm.encoders[frozenset({"wheel"})].activity(test_batch)
-    found = glm.predict(test_batch, masks, "encoding_from").activity
+    masks = hiding(held_out, {NEURAL, *held_out.behaviours} - {"wheel"})
+    expected = glm.encoders[frozenset({"wheel"})].activity(held_out)
+    found = glm.predict(held_out, masks, "encoding_from").activity
     assert torch.equal(found, expected)
 
 
-def test_test_windows_do_not_influence_a_fit(session, predictors, test_batch, hiding):
+def test_test_windows_do_not_influence_a_fit(session, predictors, held_out, hiding):
     whole = session.whole
     rows = torch.as_tensor(session.indices("test"))
     activity = whole.activity.clone()
@@ -130,17 +128,17 @@ def test_test_windows_do_not_influence_a_fit(session, predictors, test_batch, hi
     changed = replace(session, whole=replace(whole, activity=activity, behaviours=behaviours))
     others = fit_baselines(changed)
     for hidden, task in (({NEURAL}, "encoding"), (set(whole.behaviours), "decoding")):
-        masks = hiding(test_batch, hidden)
-        before, after = (ask(p, test_batch, masks, task) for p in (predictors, others))
+        masks = hiding(held_out, hidden)
+        before, after = (ask(p, held_out, masks, task) for p in (predictors, others))
         assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_a_prediction_does_not_depend_on_the_other_windows_of_a_batch(
-    session, predictors, test_batch, hiding, all_behaviours
+    session, predictors, held_out, hiding, all_behaviours
 ):
     one = session.batch(session.indices("test")[3:4])
     for hidden, task in (({NEURAL}, "encoding"), (all_behaviours, "decoding")):
-        whole = ask(predictors, test_batch, hiding(test_batch, hidden), task)
+        whole = ask(predictors, held_out, hiding(held_out, hidden), task)
         alone = ask(predictors, one, hiding(one, hidden), task)
         for key, values in alone.items():
             torch.testing.assert_close(values, whole[key][3:4], atol=1e-5, rtol=1e-5)

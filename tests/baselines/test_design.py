@@ -17,7 +17,7 @@ def test_columns_are_the_basis_then_each_behaviour(session):
     design = fit_design(session.batch(session.indices("train")), session.info.behaviours, 2)
     batch = session.batch(session.indices("test"))
     # basis; wheel at 5 lags; paws twice at 5 lags and its gap; choice; block and gap; state; delay
-    expected = 16 + 5 + (10 + 1) + 2 * 16 + (3 + 1) * 16 + 2 * 5 + 16
+    expected = 8 + 5 + (10 + 1) + 2 * 8 + (3 + 1) * 8 + 2 * 5 + 8
     assert design.columns(batch).shape == (*batch.valid.shape, expected)
 
 

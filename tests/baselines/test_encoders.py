@@ -159,4 +159,4 @@ def test_traces_are_predicted_as_means(make_session):
         found = max(predictor.encoders.items(), key=lambda item: len(item[0]))[1].activity(test)
         true, predicted = test.activity[test.valid], found[test.valid]
         assert metrics.r2(true[:, :-1].numpy(), predicted[:, :-1].numpy()) > 0.4
-    assert fit_design(train, (), 0).columns(train).shape[2] == 16
+    assert fit_design(train, (), 0).columns(train).shape[2] == 8

@@ -152,12 +152,22 @@ def test_a_probe_leaves_the_core_as_it_was_and_moves_the_stitchers(
     assert not torch.equal(found.outputs["s_new-a"].loadings, fresh.outputs["s_new-a"].loadings)
 
 
-def test_an_unknown_behaviour_is_the_users_error(
+LICKS = "data.behaviours=[{name: licks, source: trials.licks, kind: categorical, per: trial}]"
+
+
+def test_asking_for_an_unknown_behaviour_is_the_users_error(
     plain: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="no behaviour 'licks'.*data.behaviours"):
-        finetune(plain, recordings, ["other"], tmp_path / "run")
+    with pytest.raises(UserError, match="unknown behaviour of the pretrained run 'licks'.*block"):
+        finetune(plain, recordings, ["other"], tmp_path / "run", [LICKS])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_behaviour_nobody_asked_for_is_left_out(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    out = finetune(plain, recordings, ["other"], tmp_path / "run", ONE_STEP)
+    assert {b.name for b in load_run(out).behaviours} == {"speed", "choice"}
 
 
 def test_an_unknown_session_names_the_nearest(

@@ -14,7 +14,7 @@ from neuroduet.errors import UserError
 from neuroduet.losses import modality_losses
 from neuroduet.models import build, set_up_session
 from neuroduet.training.fit import fit, total_steps, train
-from neuroduet.training.module import GRADUAL_FROZEN, Steps
+from neuroduet.training.module import GRADUAL_FROZEN, Steps, TrainingModule
 from neuroduet.training.runs import load_run
 from neuroduet.training.state import MEAN, Progress
 
@@ -199,8 +199,6 @@ def test_steps_do_not_depend_on_where_a_run_was_resumed(data: Path) -> None:
 
 
 def test_validation_comes_about_once_an_epoch_however_long_the_run(tmp_path: Path) -> None:
-    from neuroduet.training.module import TrainingModule
-
     data = write_recording(tmp_path / "data", "s", split="a" * 60 + "v" * 2 + "e" * 2)
     config = tiny("training.batch_size=1", "training.max_epochs=100", "training.max_steps=90")
     sessions = open_sessions(data, config.data)
@@ -262,6 +260,35 @@ def test_a_behaviour_may_not_take_one_of_our_own_names(tmp_path: Path, name: str
     data = write_recording(tmp_path / "data", "s", **{name: 2})
     with pytest.raises(UserError, match=f"called '{name}'.*rename it"):
         train(tiny(), data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("other", ["model.name=neds_published", "loss.kind=published"])
+def test_published_masks_need_the_published_model_and_loss(
+    data: Path, tmp_path: Path, other: str
+) -> None:
+    with pytest.raises(UserError, match="only model.name=neds_published and loss.kind=published"):
+        train(tiny("masking.kind=published", other), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_clipping_bounds_the_length_of_the_gradient(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    lengths = []
+    end = TrainingModule.on_train_batch_end
+
+    def spy(self, *arguments) -> None:
+        squares = [p.grad.square().sum() for p in self.model.parameters() if p.grad is not None]
+        lengths.append(float(torch.stack(squares).sum().sqrt()))
+        end(self, *arguments)
+
+    monkeypatch.setattr(TrainingModule, "on_train_batch_end", spy)
+    settings = ["training.max_steps=2", f"training.precision='{precision}'"]
+    train(tiny(*settings, "training.clip=0.01"), data, tmp_path / "clipped")
+    train(tiny(*settings, "training.clip=null"), data, tmp_path / "free")
+    assert lengths[:2] == pytest.approx([0.01, 0.01], rel=1e-3)
+    assert min(lengths[2:]) > 0.1
 
 
 def test_selection_keeps_one_set_of_weights_or_one_per_target(

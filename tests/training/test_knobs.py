@@ -14,6 +14,8 @@ from neuroduet.training.fit import train
 STALLED = ["training.learning_rate=1e-30", "training.validate_every=1"]
 """A run that improves nothing after its first validation."""
 
+PUBLISHED = ["model.name=neds_published", "loss.kind=published"]
+
 KNOBS: dict[str, tuple[list[str], str, str]] = {
     # name: (settings of both runs, changed value, what must differ)
     "training.seed": ([], "1", "weights"),
@@ -35,12 +37,12 @@ KNOBS: dict[str, tuple[list[str], str, str]] = {
     "training.patience": (STALLED, "1", "steps"),
     "training.select": ([], "mean", "files"),
     "training.precision": ([], "bf16", "weights"),
-    "training.threads": ([], "2", "threads"),
+    "training.threads": (["training.max_steps=1"], "2", "threads"),
     "training.finetune": ([], "probe", "weights"),
     "masking.schemes": ([], "{encoding: 1.0}", "weights"),
     "masking.ratio": ([], "0.9", "weights"),
     "masking.hide_visible": ([], "0.5", "weights"),
-    "masking.kind": ([], "published", "weights"),
+    "masking.kind": (PUBLISHED, "published", "weights"),
     "loss.activity": ([], "0.1", "weights"),
     "loss.activity_unit": ([], "entry", "weights"),
     "loss.continuous": ([], "10", "weights"),

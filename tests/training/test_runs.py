@@ -165,7 +165,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no sessions": (lambda run: rewrite(run, lambda d: d.pop("sessions")), "lacks sessions"),
     "session lacks a field": (
         lambda run: rewrite(run, lambda d: d["sessions"][0].pop("units")),
-        "not described in full",
+        "does not describe its sessions",
     ),
     "unknown setting": (
         lambda run: rewrite(run, lambda d: d["config"]["model"].update(widht=3)),

@@ -145,7 +145,8 @@ def fit_design(
     return Design(
         channels=tuple(_channel(train, behaviour) for behaviour in behaviours),
         lags=tuple(range(-max_lag, max_lag + 1)),
-        basis=cosine_basis(bins, min(basis_size, bins)),
+        # Short windows of wide bins: two bins per cosine, or the course of a window is not smooth.
+        basis=cosine_basis(bins, min(basis_size, max(bins // 2, 4), bins)),
     )
 
 

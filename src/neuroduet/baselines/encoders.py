@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,10 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuroduet.baselines.design import Design
+from neuroduet.baselines.selection import ActivityScore
 from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction
 
 ENCODING_TASKS = frozenset({"encoding", "encoding_from"})
 DECODING_TASKS = frozenset({"decoding"})
+FLOORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+"""Lowest predicted rate over the unit's mean: a spike where none was expected costs much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,27 @@ def rate_limits(activity: Float[Tensor, "M N"]) -> tuple[Float[Tensor, " N"], Fl
 def log_mean(activity: Float[Tensor, "M N"]) -> Float[Tensor, " N"]:
     """Log of the mean count per bin; a silent unit reads half a spike in all bins."""
     return activity.sum(dim=0).clamp_min(0.5).log() - math.log(max(len(activity), 1))
+
+
+def with_best_floor(
+    encoder: LinearEncoder,
+    mean: Float[Tensor, " N"],
+    score: ActivityScore,
+    columns: Float[Tensor, "M P"],
+) -> LinearEncoder:
+    """The encoder with the lowest rate that serves validation windows best.
+
+    Args:
+        encoder: An encoder of counts.
+        mean: Log of each unit's mean count in training bins, ``(N,)``.
+        score: Score on validation windows.
+        columns: Columns of their bins.
+
+    Returns:
+        The same weights, another ``low``.
+    """
+    floored = [replace(encoder, low=mean + math.log(floor)) for floor in FLOORS]
+    return max(floored, key=lambda candidate: score.of(candidate.from_columns(columns)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from neuroduet.baselines.encoders import (
     behaviour_sets,
     log_mean,
     rate_limits,
+    with_best_floor,
 )
 from neuroduet.baselines.reduced_rank import best_max_lag
 from neuroduet.baselines.selection import activity_score
@@ -24,7 +25,7 @@ from neuroduet.types import Batch, Behaviour, SessionInfo
 RANKS = (4, 6, 10)
 SINGLE_RANKS = (4, 6)
 """Ranks for one behaviour alone, which cannot ask for many."""
-PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0)
+PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
 """Ridge penalties, strongest first: prior precisions of a weight in log-rate."""
 FULL_STEPS = 12
 LOW_RANK_STEPS = 20
@@ -174,7 +175,7 @@ def _fit_set(
         if best is None or value > best[0]:
             best = value, encoder
     assert best is not None
-    return best[1]
+    return with_best_floor(best[1], log_mean(counts), score, valid_columns)
 
 
 def _has_peaked(latest: dict[float, float], penalty: float) -> bool:

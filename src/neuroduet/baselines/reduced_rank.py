@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from neuroduet.baselines.encoders import (
     behaviour_sets,
     log_mean,
     rate_limits,
+    with_best_floor,
 )
 from neuroduet.baselines.selection import ActivityScore, activity_score
 from neuroduet.baselines.smoothing import smooth
@@ -28,8 +29,6 @@ SMOOTHING_BINS = (0.0, 2.0)
 RANKS: tuple[int | None, ...] = (1, 2, 3, 4, 6, 8, 10, 16, None)
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 """Ridge penalties: normalised activity has noise of about 1, so prior precisions of a weight."""
-FLOORS = (0.02, 0.05, 0.1, 0.2, 0.3)
-"""Lowest predicted rate over the unit's mean: a linear rate can fall below zero."""
 
 
 def fit_reduced_rank(
@@ -123,9 +122,7 @@ def _fit_set(
     if not info.is_poisson:
         return best
     columns = best.design.columns(valid)[valid.valid]
-    means = log_mean(train.activity[train.valid].float())
-    floored = [replace(best, low=means + math.log(floor)) for floor in FLOORS]
-    return max(floored, key=lambda encoder: score.of(encoder.from_columns(columns)))
+    return with_best_floor(best, log_mean(train.activity[train.valid].float()), score, columns)
 
 
 def _fits(

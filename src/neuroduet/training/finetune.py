@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neuroduet.config import Config, override
 from neuroduet.data.session import Session, open_sessions
-from neuroduet.errors import UserError
+from neuroduet.errors import UserError, unknown
 from neuroduet.models import Model, build, set_up_session
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
@@ -38,7 +38,8 @@ def finetune(
     Args:
         run: Run folder of the pretrained model (an ensemble is finetuned member by member).
         data: A recording, or a folder of recordings.
-        sessions: Ids of the new sessions; ``None`` takes all of ``data``.
+        sessions: Ids of the new sessions; ``None`` takes all of ``data``. Behaviours that the
+            pretrained run does not know are left out.
         out: Run folder to write.
         settings: ``section.key=value`` changes to the pretrained run's configuration, e.g.
             ``training.finetune=probe``.
@@ -61,6 +62,10 @@ def finetune(
             "a finetuned run has the members of the run it starts from; leave training.members "
             "as it is"
         )
+    known = [behaviour.name for behaviour in pretrained.behaviours]
+    for wanted in config.data.behaviours or ():
+        if wanted.name not in known:
+            raise unknown("behaviour of the pretrained run", wanted.name, known)
     check_folder(out, config, resume)
     if isinstance(pretrained, Ensemble):
         return _finetune_members(Path(run), pretrained, data, sessions, out, settings, resume)
@@ -71,13 +76,6 @@ def finetune(
 
 def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config) -> Model:
     """A model for new sessions with the pretrained shared core."""
-    known = {behaviour.name for behaviour in pretrained.behaviours}
-    new = [b.name for s in sessions for b in s.info.behaviours if b.name not in known]
-    if new:
-        raise UserError(
-            f"the pretrained model has no behaviour '{new[0]}' (it knows "
-            f"{', '.join(sorted(known))}); name the behaviours to use in data.behaviours"
-        )
     model = build(config.model, [session.info for session in sessions])
     copy_core(pretrained.model, model)
     for session in sessions:

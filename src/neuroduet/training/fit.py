@@ -57,8 +57,14 @@ def train(
     """
     out = Path(out)
     check_folder(out, config, resume)
+    published = (config.model.name, config.loss.kind) == ("neds_published", "published")
+    if config.masking.kind == "published" and not published:
+        raise UserError(
+            "masking.kind=published hides single tokens of a trial's behaviour, which only "
+            "model.name=neds_published and loss.kind=published know; set all three or none"
+        )
     opened = open_sessions(Path(data), config.data, sessions)
-    _check_sessions(opened)
+    _check_names(opened)
     if config.training.members > 1:
         return _train_members(config, data, out, sessions, resume)
     torch.manual_seed(config.training.seed)
@@ -94,7 +100,7 @@ def fit(
     """
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
-    _check_sessions(sessions)
+    _check_names(sessions)
     total = total_steps(sessions, config)
     prepare_folder(out, config, resume)
     module = TrainingModule(model, sessions, config, out, total, report)
@@ -145,7 +151,7 @@ def prepare_folder(out: Path, config: Config, resume: bool) -> None:
     write_text(out / "env.json", json.dumps(environment(config.training.seed), indent=1))
 
 
-def _check_sessions(sessions: Sequence[Session]) -> None:
+def _check_names(sessions: Sequence[Session]) -> None:
     for session in sessions:
         for behaviour in session.info.behaviours:
             if behaviour.name in (NEURAL, MEAN):
@@ -153,11 +159,6 @@ def _check_sessions(sessions: Sequence[Session]) -> None:
                     f"session {session.info.id} has a behaviour called '{behaviour.name}', which "
                     "is a name of neuroduet's own; rename it, or leave it out with data.behaviours"
                 )
-        if len(session.indices("train")) == 0:
-            raise UserError(
-                f"session {session.info.id} has no training windows; check data.split and "
-                "data.windows, or leave it out with --sessions"
-            )
 
 
 def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Path) -> None:
@@ -175,7 +176,6 @@ def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Pa
             accelerator={"cuda": "gpu"}.get(training.device, training.device),
             devices=1,
             precision="bf16-mixed" if training.precision == "bf16" else "32-true",
-            gradient_clip_val=training.clip,
             logger=TensorBoardLogger(out, name="", version="tensorboard"),
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -191,6 +191,17 @@ class TrainingModule(lightning.LightningModule):
                 losses[name] = losses[name] + share if name in losses else share
         return losses
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip here: Lightning refuses to with 16 bits and a fused optimiser, though bf16 can."""
+        if self.config.training.clip is not None:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.config.training.clip)
+
     def on_train_batch_end(self, outputs: Any, batch: Step, batch_idx: int) -> None:
         """Count, average weights, and now and then validate and save."""
         self.average.update(self.progress.step)

@@ -166,7 +166,7 @@ def _load_one(run: Path) -> TrainedModel:
         sessions = [_session_info(values) for values in description["sessions"]]
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"the sessions in {run / 'model' / 'config.json'} are not described in full ({error}); "
+            f"{run / 'model' / 'config.json'} does not describe its sessions in full ({error}); "
             "restore it or train again"
         ) from None
     model = build(config.model, sessions)
