@@ -128,7 +128,6 @@ def _few_hyper_parameters() -> Iterator[None]:
         patch.setattr(trials, "PARTS", (1, 2))
         patch.setattr(poisson_glm, "PENALTIES", (10.0, 3.0))
         patch.setattr(poisson_glm, "RANKS", (4,))
-        patch.setattr(poisson_glm, "SINGLE_RANKS", (4,))
         patch.setattr(reduced_rank, "PENALTIES", (3.0, 30.0))
         patch.setattr(reduced_rank, "MAX_LAGS", (0, 4))
         patch.setattr(psth, "PRIORS", (1.0, 100.0))

@@ -23,8 +23,6 @@ from neuroduet.baselines.selection import activity_score
 from neuroduet.types import Batch, Behaviour, SessionInfo
 
 RANKS = (4, 6, 10)
-SINGLE_RANKS = (4, 6)
-"""Ranks for one behaviour alone, which cannot ask for many."""
 PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
 """Ridge penalties, strongest first: prior precisions of a weight in log-rate."""
 FULL_STEPS = 12
@@ -158,8 +156,7 @@ def _fit_set(
     score, valid_columns = activity_score(valid, True), design.columns(valid)[valid.valid]
     best: tuple[float, LinearEncoder] | None = None
     latest: dict[float, float] = {}
-    ranks = RANKS if len(behaviours) > 1 else SINGLE_RANKS
-    for penalty, _, fit in glm_path(columns - centre, counts, PENALTIES, ranks):
+    for penalty, _, fit in glm_path(columns - centre, counts, PENALTIES, RANKS):
         if _has_peaked(latest, penalty):
             break
         encoder = LinearEncoder(

@@ -10,7 +10,7 @@ from neuroduet.errors import unknown
 from neuroduet.models.initialise import set_up_ranges, set_up_stitchers
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
-from neuroduet.types import SessionInfo
+from neuroduet.types import Behaviour, SessionInfo
 
 Model = Translator | NedsPublished
 
@@ -20,12 +20,17 @@ MODELS: dict[str, type[Translator] | type[NedsPublished]] = {
 }
 
 
-def build(config: ModelConfig, sessions: Sequence[SessionInfo]) -> Model:
+def build(
+    config: ModelConfig,
+    sessions: Sequence[SessionInfo],
+    behaviours: Sequence[Behaviour] | None = None,
+) -> Model:
     """Build an untrained model.
 
     Args:
         config: Architecture.
         sessions: Sessions it gets stitchers for.
+        behaviours: Behaviours it knows; default: all that the sessions have.
 
     Returns:
         The model.
@@ -35,7 +40,7 @@ def build(config: ModelConfig, sessions: Sequence[SessionInfo]) -> Model:
     """
     if config.name not in MODELS:
         raise unknown("model", config.name, MODELS)
-    return MODELS[config.name](config, sessions)
+    return MODELS[config.name](config, sessions, behaviours)
 
 
 def set_up_session(model: Model, session: Session) -> None:

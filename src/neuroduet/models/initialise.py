@@ -6,7 +6,7 @@ by gradient alone within minutes; principal components of the training activity 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,21 +15,28 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neuroduet.data.session import Session
+from neuroduet.models.alignment import (
+    behaviour_features,
+    decoding_directions,
+    reduce_columns,
+)
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
 from neuroduet.nn.ranges import behaviour_ranges
 from neuroduet.nn.stitch import module_key
-from neuroduet.types import Batch
+from neuroduet.types import Batch, Behaviour
 
 CHUNK = 32
 SMOOTHING_BINS = 2.0
+SHRINKAGE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """Principal components of smoothed, noise-normalised activity.
+    """Directions of smoothed, noise-normalised activity.
 
     Attributes:
+        decoders: Directions that decode behaviour, the same features in every session.
         vectors: Unit axis, one column per component, by decreasing variance.
         deviations: Standard deviation along each component.
         noise_scale: What the activity was divided by: the square root of the mean count (Poisson)
@@ -37,6 +44,7 @@ class Components:
         sqrt_mean: Mean of the square-rooted counts, or of the traces.
     """
 
+    decoders: Float[np.ndarray, "N F"]
     vectors: Float[np.ndarray, "N R"]
     deviations: Float[np.ndarray, " R"]
     noise_scale: Float[np.ndarray, " N"]
@@ -52,7 +60,7 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
     """
     key, statistics = module_key(session.info.id), session.statistics
     stitch_in, stitch_out = model.inputs[key], model.outputs[key]
-    found = components(session)
+    found = components(session, model.behaviours)
     mean = np.maximum(statistics.mean_activity, _floor(session))
     poisson = session.info.is_poisson
     with torch.no_grad():
@@ -62,7 +70,9 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
         stitch_out.scale.copy_(_tensor(mean if poisson else found.noise_scale))
         stitch_out.bias.copy_(_tensor(np.log(mean) if poisson else np.zeros_like(mean)))
         if model.config.data_init:
-            _fill(stitch_in.weight, found.vectors)
+            # Half shared by meaning, the rest what varies most in this session.
+            shared = reduce_columns(found.decoders, stitch_in.weight.shape[1] // 2)
+            _fill(stitch_in.weight, np.concatenate([shared, found.vectors], axis=1))
             loadings = found.vectors * found.deviations
             if poisson:
                 loadings = loadings / found.noise_scale[:, None]
@@ -79,11 +89,12 @@ def set_up_ranges(model: NedsPublished, session: Session) -> None:
     model.set_statistics(session.info.id, behaviour_ranges(_training_batches(session)))
 
 
-def components(session: Session) -> Components:
-    """Principal components of a session's training activity (Gram matrix, then ``eigh``).
+def components(session: Session, behaviours: Sequence[Behaviour] = ()) -> Components:
+    """Directions of a session's training activity: decoders of behaviour, principal components.
 
     Args:
         session: The session.
+        behaviours: All behaviours of the model.
 
     Returns:
         All components with their scales.
@@ -96,17 +107,21 @@ def components(session: Session) -> Components:
         noise_scale = session.statistics.scale_activity.astype(np.float64)
     units = len(mean)
     gram, sqrt_sum, n = np.zeros((units, units)), np.zeros(units), 0
+    cross: np.ndarray | float = 0.0
     kernel = _gaussian(SMOOTHING_BINS)
     for batch in _training_batches(session):
         activity, valid = batch.activity.double().numpy(), batch.valid.numpy()
         centred = (activity - mean) / noise_scale * valid[..., None]
         smooth = _smooth(centred, kernel)[valid]
         gram += smooth.T @ smooth
+        features = behaviour_features(batch, behaviours, session.statistics)
+        cross = cross + smooth.T @ features[valid]
         sqrt_sum += (np.sqrt(activity) if poisson else activity)[valid].sum(0)
         n += int(valid.sum())
     values, vectors = np.linalg.eigh(gram / max(n, 1))
     order = np.argsort(values)[::-1]
     return Components(
+        decoders=decoding_directions(gram / max(n, 1), np.asarray(cross) / max(n, 1), SHRINKAGE),
         vectors=_with_fixed_sign(vectors[:, order]),
         deviations=np.sqrt(np.maximum(values[order], 0.0)),
         noise_scale=noise_scale,

@@ -56,6 +56,7 @@ class NedsPublished(nn.Module):
         config: Architecture; ``width``, ``layers``, ``heads``, ``feed_forward``, ``dropout`` (0.4
             as published) and ``inputs`` are used.
         sessions: Sessions it gets stitchers for; a session's row in the tables is its index here.
+        behaviours: Behaviours it knows; default: all that the sessions have.
         token_dropout: Dropout on tokens before the tables are added.
     """
 
@@ -63,11 +64,12 @@ class NedsPublished(nn.Module):
         self,
         config: ModelConfig,
         sessions: Sequence[SessionInfo],
+        behaviours: Sequence[Behaviour] | None = None,
         token_dropout: float = TOKEN_DROPOUT,
     ) -> None:
         super().__init__()
         self.config = config
-        self.behaviours = in_published_order(union_of_behaviours(sessions))
+        self.behaviours = in_published_order(behaviours or union_of_behaviours(sessions))
         self.bins = max((info.max_bins for info in sessions), default=100)
         self.session_infos: dict[str, SessionInfo] = {}
         names = [NEURAL, *(b.name for b in self.behaviours)]

@@ -31,12 +31,23 @@ Visible = Mapping[str, Tensor]
 
 
 class Translator(nn.Module):
-    """One multimodal masked transformer for any number of sessions and behaviours."""
+    """One multimodal masked transformer for any number of sessions and behaviours.
 
-    def __init__(self, config: ModelConfig, sessions: Sequence[SessionInfo]) -> None:
+    Args:
+        config: Architecture.
+        sessions: Sessions it gets stitchers for.
+        behaviours: Behaviours it knows; default: all that the sessions have.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        sessions: Sequence[SessionInfo],
+        behaviours: Sequence[Behaviour] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
-        self.behaviours = union_of_behaviours(sessions)
+        self.behaviours = tuple(behaviours or union_of_behaviours(sessions))
         self.per_bin = [b for b in self.behaviours if b.per == "bin"]
         self.per_trial = [b for b in self.behaviours if b.per == "trial"]
         self.session_infos: dict[str, SessionInfo] = {}
@@ -105,19 +116,17 @@ class Translator(nn.Module):
         Returns:
             One prediction per batch.
         """
-        bins = max(batch.activity.shape[1] for batch in batches)
-        tokens = [
-            self._tokens(batch, seen, bins) for batch, seen in zip(batches, visible, strict=True)
-        ]
-        valid = torch.cat([_pad(batch.valid, bins) for batch in batches])
-        x_BLD = self.trunk(
-            self.token_dropout(torch.cat(tokens)), self._positions(bins), self._allowed(valid)
-        )
+        x_BLD, bins = self._encode(batches, visible)
         sizes = [len(batch.windows) for batch in batches]
         return [
             self._read(x_bLD, batch, bins)
             for x_bLD, batch in zip(x_BLD.split(sizes), batches, strict=True)
         ]
+
+    def latents(self, batch: Batch, visible: Visible) -> Float[Tensor, "B T R"]:
+        """What the output stitcher of a batch's session turns into log-rates."""
+        x_BLD, bins = self._encode([batch], [visible])
+        return self.to_rank(x_BLD[:, :bins])
 
     def scales(self, session: str) -> Scales:
         """Training statistics of a session, for the loss."""
@@ -176,7 +185,19 @@ class Translator(nn.Module):
             values = self._standardiser(batch.session, behaviour).standardise(values)
         return embedding(values, seen)
 
-    # 2. tokens --------------------------------------------------------------------------------
+    # 2. tokens, 3. trunk -------------------------------------------------------------------------
+
+    def _encode(
+        self, batches: Sequence[Batch], visible: Sequence[Visible]
+    ) -> tuple[Float[Tensor, "B L D"], int]:
+        """Tokens after the trunk, and the number of bins each stream of them has."""
+        bins = max(batch.activity.shape[1] for batch in batches)
+        tokens = [
+            self._tokens(batch, seen, bins) for batch, seen in zip(batches, visible, strict=True)
+        ]
+        valid = torch.cat([_pad(batch.valid, bins) for batch in batches])
+        x_BLD = self.token_dropout(torch.cat(tokens))
+        return self.trunk(x_BLD, self._positions(bins), self._allowed(valid)), bins
 
     def _tokens(self, batch: Batch, visible: Visible, bins: int) -> Float[Tensor, "B L D"]:
         per_bin = [self._embed_activity(batch, visible)]

@@ -12,6 +12,7 @@ from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError, unknown
 from neuroduet.models import Model, build, set_up_session
 from neuroduet.models.neds_published import NedsPublished
+from neuroduet.models.transfer import adapt_stitchers
 from neuroduet.models.translator import Translator
 from neuroduet.training.fit import (
     Report,
@@ -75,48 +76,45 @@ def finetune(
 
 
 def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config) -> Model:
-    """A model for new sessions with the pretrained shared core."""
-    model = build(config.model, [session.info for session in sessions])
-    copy_core(pretrained.model, model)
+    """A model for new sessions with the pretrained core, its stitchers read off that core."""
+    infos = [session.info for session in sessions]
+    model = build(config.model, infos, pretrained.behaviours)
+    source = pretrained.model
+    copy_core(source, model)
     for session in sessions:
         set_up_session(model, session)
+    if isinstance(source, Translator) and isinstance(model, Translator):
+        adapt_stitchers(source, model, sessions)
     return model
 
 
 def copy_core(source: Model, target: Model) -> None:
     """Copy every parameter that does not belong to a single session.
 
-    The target's behaviours may be some of the source's, in another order.
-
     Raises:
         UserError: The target's windows are longer than a model of fixed length allows.
     """
     own = {id(p) for p in target.stitchers()}
-    given: dict[str, Tensor] = dict(source.named_parameters()) | _by_behaviour(source, target)
+    given: dict[str, Tensor] = dict(source.named_parameters())
+    if isinstance(source, NedsPublished) and isinstance(target, NedsPublished):
+        given |= _tables(source, target)
     with torch.no_grad():
         for name, parameter in target.named_parameters():
             if id(parameter) not in own:
                 parameter.copy_(given[name])
 
 
-def _by_behaviour(source: Model, target: Model) -> dict[str, Tensor]:
-    """Shared parameters with a row per modality, in the target's order of behaviours."""
-    known = [behaviour.name for behaviour in source.behaviours]
-    rows = [0] + [1 + known.index(behaviour.name) for behaviour in target.behaviours]
-    if isinstance(source, Translator):
-        return {"kinds": source.kinds[rows]}
-    assert isinstance(target, NedsPublished)
+def _tables(source: NedsPublished, target: NedsPublished) -> dict[str, Tensor]:
+    """The published tables: positions cut to the target's windows, rows of sessions fresh."""
     if target.bins > source.bins:
         raise UserError(
             f"the sessions have windows of {target.bins} bins, but the pretrained model was built "
             f"for {source.bins}; shorten data.windows"
         )
     found: dict[str, Tensor] = {}
-    for place, name in enumerate(target.streams):
-        old, new = source.tables[source.streams.index(name)], target.tables[place]
-        found[f"tables.{place}.modality"] = old.modality[rows]
+    for place, (old, new) in enumerate(zip(source.tables, target.tables, strict=True)):
         found[f"tables.{place}.position"] = old.position[: target.bins]
-        found[f"tables.{place}.session"] = new.session  # fresh: these are other sessions
+        found[f"tables.{place}.session"] = new.session
     return found
 
 

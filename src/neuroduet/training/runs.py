@@ -133,6 +133,7 @@ def save_model(out: Path, config: Config, model: Model, best: dict[str, Weights]
     description = {
         "schema": SCHEMA,
         "config": config.model_dump(mode="json"),
+        "behaviours": [asdict(behaviour) for behaviour in model.behaviours],
         "sessions": [asdict(info) for info in model.session_infos.values()],
         "best": files,
     }
@@ -164,12 +165,13 @@ def _load_one(run: Path) -> TrainedModel:
     config = from_mapping(description["config"])
     try:
         sessions = [_session_info(values) for values in description["sessions"]]
+        behaviours = [_behaviour(values) for values in description["behaviours"]]
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{run / 'model' / 'config.json'} does not describe its sessions in full ({error}); "
             "restore it or train again"
         ) from None
-    model = build(config.model, sessions)
+    model = build(config.model, sessions, behaviours)
     weights, _ = read_tensors(run / "model" / "model.safetensors")
     try:
         model.load_state_dict(weights)
@@ -204,16 +206,20 @@ def _read_description(run: Path) -> dict[str, Any]:
             f"{path} has layout version {found}, this program reads {SCHEMA}; "
             "install the version that wrote it"
         )
-    missing = [key for key in ("config", "sessions", "best") if key not in description]
+    missing = [
+        key for key in ("config", "behaviours", "sessions", "best") if key not in description
+    ]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; restore it or train again")
     return description
 
 
+def _behaviour(values: dict[str, Any]) -> Behaviour:
+    return Behaviour(**(values | {"classes": tuple(values["classes"])}))
+
+
 def _session_info(values: dict[str, Any]) -> SessionInfo:
-    behaviours = tuple(
-        Behaviour(**(b | {"classes": tuple(b["classes"])})) for b in values["behaviours"]
-    )
+    behaviours = tuple(_behaviour(b) for b in values["behaviours"])
     regions = None if values["regions"] is None else tuple(values["regions"])
     return SessionInfo(
         **(

@@ -1,0 +1,144 @@
+"""A new session's output stitcher, read off a pretrained core instead of learned from scratch.
+
+With activity hidden, the core turns behaviour into latents that mean the same in every session.
+What is left of encoding is one small Poisson regression per unit, and the units of the pretrained
+sessions say what to expect of its weights (an empirical Bayes prior).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from neuroduet.data.session import Session
+from neuroduet.masking import hide, to_masks
+from neuroduet.models.translator import Translator
+from neuroduet.nn.stitch import OutputStitch, module_key
+from neuroduet.types import NEURAL
+
+CHUNK = 64
+ITERATIONS = 25
+DAMPING = 1.5
+"""A unit's curvature is taken this many times as at its mean rate: no step overshoots."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadingPrior:
+    """What the loadings of a unit are expected to be, from the units of pretrained sessions."""
+
+    mean: Float[np.ndarray, " R"]
+    covariance: Float[np.ndarray, "R R"]
+
+
+def adapt_stitchers(source: Translator, target: Translator, sessions: Sequence[Session]) -> None:
+    """Give new sessions the output stitchers and session vectors that suit a pretrained core.
+
+    Args:
+        source: The pretrained model.
+        target: Model of the new sessions, with the core copied and the sessions set up.
+        sessions: The new sessions.
+    """
+    prior = loading_prior(source)
+    usual = torch.stack([p.detach() for p in source.session_vectors.values()]).mean(0)
+    for session in sessions:
+        with torch.no_grad():
+            target.session_vectors[module_key(session.info.id)].copy_(usual)
+        fit_outputs(target, session, prior)
+
+
+def loading_prior(model: Translator) -> LoadingPrior:
+    """Mean and covariance of the loadings over all units of a model's sessions."""
+    stitches = [stitch for stitch in model.outputs.values() if isinstance(stitch, OutputStitch)]
+    loadings = torch.cat([stitch.loadings.detach().cpu() for stitch in stitches]).double().numpy()
+    covariance = np.atleast_2d(np.cov(loadings.T))
+    floor = 1e-3 * np.trace(covariance) / len(covariance) + 1e-12
+    return LoadingPrior(
+        mean=loadings.mean(0), covariance=covariance + floor * np.eye(len(covariance))
+    )
+
+
+def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> None:
+    """Set a session's loadings and biases to their best guess given the core.
+
+    Args:
+        model: Model with a pretrained core and a set-up stitcher for the session.
+        session: The session; only its training windows are read.
+        prior: What to expect of the loadings.
+    """
+    latents, activity = _encoded(model, session)
+    stitch = model.outputs[module_key(session.info.id)]
+    assert isinstance(stitch, OutputStitch)
+    centre = latents.mean(0)
+    if not session.info.is_poisson:
+        scaled = (activity - stitch.centre.numpy()) / stitch.scale.numpy()
+        loadings, bias = gaussian_map(latents - centre, scaled, prior), scaled.mean(0)
+    else:
+        loadings, bias = poisson_map(latents - centre, activity, prior)
+    with torch.no_grad():
+        stitch.loadings.copy_(torch.as_tensor(loadings))
+        stitch.bias.copy_(torch.as_tensor(bias - loadings @ centre))
+
+
+def poisson_map(
+    latents: Float[np.ndarray, "M R"], counts: Float[np.ndarray, "M N"], prior: LoadingPrior
+) -> tuple[Float[np.ndarray, "N R"], Float[np.ndarray, " N"]]:
+    """Most probable loadings and biases of Poisson units with log-rate ``latents @ u + b``.
+
+    All units share the eigenvectors of the curvature, which is taken at the mean rate: a step
+    costs two matrix products.
+
+    Args:
+        latents: Centred latents of M bins.
+        counts: Spike counts.
+        prior: Gaussian prior of the loadings; the bias is free.
+
+    Returns:
+        Loadings and biases.
+    """
+    mean = np.maximum(counts.mean(0), 0.5 / len(counts))
+    root = np.linalg.cholesky(prior.covariance)
+    design = latents @ root
+    values, vectors = np.linalg.eigh(design.T @ design)
+    design = design @ vectors
+    # In these coordinates the prior has covariance 1 and the curvature is diagonal.
+    start = vectors.T @ np.linalg.solve(root, prior.mean)
+    weights = np.tile(start, (counts.shape[1], 1))
+    curvature = DAMPING * mean[:, None] * values + 1.0
+    bias = np.log(mean)
+    for _ in range(ITERATIONS):
+        rates = np.exp(np.clip(design @ weights.T + bias, None, 5.0))
+        gradient = (counts - rates).T @ design - (weights - start)
+        weights = weights + gradient / curvature
+        bias = bias + np.log(mean / np.maximum(rates.mean(0), 1e-12))
+    return weights @ (root @ vectors).T, bias
+
+
+def gaussian_map(
+    latents: Float[np.ndarray, "M R"], values: Float[np.ndarray, "M N"], prior: LoadingPrior
+) -> Float[np.ndarray, "N R"]:
+    """Most probable loadings of units with unit Gaussian noise."""
+    precision = np.linalg.inv(prior.covariance)
+    centred = values - values.mean(0)
+    target = latents.T @ centred + (precision @ prior.mean)[:, None]
+    return np.linalg.solve(latents.T @ latents + precision, target).T
+
+
+@torch.inference_mode()
+def _encoded(
+    model: Translator, session: Session
+) -> tuple[Float[np.ndarray, "M R"], Float[np.ndarray, "M N"]]:
+    """Latents with activity hidden, and the activity, of all valid training bins."""
+    latents, activity = [], []
+    model.eval()
+    windows = session.indices("train")
+    for start in range(0, len(windows), CHUNK):
+        batch = session.batch(windows[start : start + CHUNK])
+        visible = to_masks(batch, hide(batch, {NEURAL: True})).visible
+        latents.append(model.latents(batch, visible)[batch.valid])
+        activity.append(batch.activity[batch.valid])
+    model.train()
+    return torch.cat(latents).double().numpy(), torch.cat(activity).double().numpy()
