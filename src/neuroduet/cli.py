@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands, so that ``neuroduet --help`` an
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -62,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
+    # Threads that wait for each other by spinning stall for minutes on a busy machine. This must
+    # be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _start_logging(debug)
     words = spread_settings([word for word in given if word != "--debug"])
     try:

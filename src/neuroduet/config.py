@@ -160,7 +160,7 @@ class ModelConfig(_Section):
     dropout: float = Field(0.2, ge=0, lt=1)
     unit_dropout: float = Field(0.3, ge=0, lt=1)
     input_rank: int | None = 48
-    output_rank: int | None = 16
+    output_rank: int | None = 32
     input_kernel: int = Field(9, ge=0)
     behaviour_kernel: int = Field(17, ge=1)
     data_init: bool = True
@@ -174,6 +174,8 @@ class LossConfig(_Section):
         activity: Weight of the neural loss.
         activity_unit: ``spike`` divides the Poisson loss by the mean training count (nats per
             spike); ``entry`` is the plain mean over scored entries.
+        unit_balance: 0 weighs every bin of every unit alike (busy units rule), 1 every unit's
+            spikes by the inverse of its rate, as the mean over units of bits per spike does.
         continuous: Weight of each continuous behaviour (squared error of z-scored values).
         categorical: Weight of each categorical behaviour (cross-entropy).
         label_smoothing: Label smoothing of the cross-entropy.
@@ -181,8 +183,9 @@ class LossConfig(_Section):
             with its division of the cross-entropy by tokens (the other settings are not used).
     """
 
-    activity: float = 3.0
+    activity: float = 6.0
     activity_unit: Literal["spike", "entry"] = "spike"
+    unit_balance: float = Field(0.0, ge=0, le=1)
     continuous: float = 1.0
     categorical: float = 0.5
     label_smoothing: float = Field(0.1, ge=0, lt=1)
@@ -227,7 +230,7 @@ class TrainingConfig(_Section):
     max_minutes: float | None = None
     batch_size: int = Field(16, ge=1)
     sessions_per_batch: int = Field(1, ge=1)
-    learning_rate: float = Field(1.5e-3, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)
     warmup: float = Field(0.1, gt=0, lt=1)

@@ -127,8 +127,18 @@ def _activity_loss(
     assert prediction.activity is not None
     scored = masks.scored[NEURAL]
     if scales.is_poisson:
-        nll = poisson_nll(prediction.activity, batch.activity, scored)
+        weights = _unit_weights(scales.activity, config.unit_balance)
+        nll = poisson_nll(prediction.activity, batch.activity, scored, weights)
         # 0.1 bits per spike is 0.004 nats per bin at 3 Hz: otherwise behaviours own the trunk.
-        return nll / scales.activity.mean() if config.activity_unit == "spike" else nll
+        # Divided by the weighted mean count, the loss is in nats per spike.
+        return nll / (scales.activity * weights).mean() if config.activity_unit == "spike" else nll
     error = ((prediction.activity - batch.activity) / scales.activity).square()
     return masked_mean(error, scored.expand(error.shape))
+
+
+def _unit_weights(mean_counts: Float[Tensor, " N"], balance: float) -> Float[Tensor, " N"]:
+    """Weight of each unit: 1 at ``balance`` 0, inverse to its rate at 1 (every unit alike)."""
+    # A unit with a handful of spikes must not dominate: its rate is taken as a tenth of the mean.
+    floored = mean_counts.clamp(min=0.1 * float(mean_counts.mean()))
+    weights = (floored / floored.mean()) ** -balance
+    return weights / weights.mean()

@@ -131,7 +131,7 @@ def test_behaviours_are_standardised_by_their_training_windows(tmp_path: Path) -
 def test_more_columns_than_components_keep_their_random_start(tmp_path: Path) -> None:
     session = record(tmp_path, poisson_counts()[..., :2])
     plain, data = (started(session, data_init=flag) for flag in (False, True))
-    name = "inputs.s_s.weight"
+    name = "outputs.s_s.loadings"  # of rank three, for two units
     assert torch.equal(plain[name][:, 2:], data[name][:, 2:])
     assert not torch.equal(plain[name][:, :2], data[name][:, :2])
     assert torch.equal(plain["outputs.s_s.bias"], data["outputs.s_s.bias"])

@@ -198,6 +198,20 @@ def test_steps_do_not_depend_on_where_a_run_was_resumed(data: Path) -> None:
             assert same(masks.scored, masks_.scored)
 
 
+def test_another_seed_draws_other_windows_and_for_equal_windows_other_masks(data: Path) -> None:
+    sessions = open_sessions(data, tiny().data)
+    windows = sessions[0].indices("train")[:8]
+    found = []
+    for seed in (0, 1):
+        steps = Steps(sessions[:1], tiny(f"training.seed={seed}"), 0, 1)
+        ((_, ((batch, _),)),) = steps
+        steps._plan = lambda epoch: [[(0, windows)]]
+        ((_, ((_, masks),)),) = steps
+        found.append((batch.windows, masks.scored))
+    assert not torch.equal(found[0][0], found[1][0])
+    assert not same(found[0][1], found[1][1])
+
+
 def test_validation_comes_about_once_an_epoch_however_long_the_run(tmp_path: Path) -> None:
     data = write_recording(tmp_path / "data", "s", split="a" * 60 + "v" * 2 + "e" * 2)
     config = tiny("training.batch_size=1", "training.max_epochs=100", "training.max_steps=90")

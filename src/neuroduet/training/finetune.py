@@ -14,6 +14,7 @@ from neuroduet.models import Model, build, set_up_session
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.transfer import adapt_stitchers
 from neuroduet.models.translator import Translator
+from neuroduet.nn.published import Tables
 from neuroduet.training.fit import (
     Report,
     check_folder,
@@ -113,6 +114,8 @@ def _tables(source: NedsPublished, target: NedsPublished) -> dict[str, Tensor]:
         )
     found: dict[str, Tensor] = {}
     for place, (old, new) in enumerate(zip(source.tables, target.tables, strict=True)):
+        assert isinstance(old, Tables)
+        assert isinstance(new, Tables)
         found[f"tables.{place}.position"] = old.position[: target.bins]
         found[f"tables.{place}.session"] = new.session
     return found

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -20,7 +21,7 @@ from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
 from neuroduet.models import Model, build, set_up_session
 from neuroduet.training.files import environment, read_tensors, write_text
-from neuroduet.training.module import Step, Steps, TrainingModule, best_path, read_metrics
+from neuroduet.training.module import Steps, TrainingModule, best_path, read_metrics
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN, Progress, load_checkpoint
 from neuroduet.types import NEURAL
@@ -186,7 +187,7 @@ def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Pa
         trainer.fit(module, DataLoader(steps, batch_size=None, collate_fn=_as_it_is))
 
 
-def _as_it_is(step: Step) -> Step:
+def _as_it_is(step: Any) -> Any:
     return step
 
 

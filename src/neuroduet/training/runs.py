@@ -49,7 +49,8 @@ class TrainedModel:
         """Predict the scored modalities, each with its own best weights."""
         if batch.session not in self.model.session_infos:
             raise unknown("session", batch.session, self.model.session_infos)
-        activity, behaviours = None, {}
+        activity: Tensor | None = None
+        behaviours: dict[str, Tensor] = {}
         for key in self._needed(list(masks.scored)):
             self._use(key)
             answer = self.model([batch], [masks.visible])[0]

@@ -50,7 +50,8 @@ def validate(
 def _session_scores(
     model: nn.Module, session: Session, device: torch.device, split: str
 ) -> dict[str, float]:
-    rates, counts, valid = [], [], []
+    rates: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
     decoded: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for batch in _batches(session, split):
         encoded = _predict(model, batch, _hiding(batch, [NEURAL]), device)
@@ -63,19 +64,19 @@ def _session_scores(
             decoded[name].append((predicted.cpu()[seen], batch.behaviours[name][seen]))
     scores = {}
     if rates:
-        predicted, true = np.concatenate(rates)[None], np.concatenate(counts)[None]
-        valid = np.ones(true.shape[:2], dtype=bool)
+        expected, recorded = np.concatenate(rates)[None], np.concatenate(counts)[None]
+        valid = np.ones(recorded.shape[:2], dtype=bool)
         scores[NEURAL] = (
-            float(bits_per_spike(np.exp(predicted), true, valid))
+            float(bits_per_spike(np.exp(expected), recorded, valid))
             if session.info.is_poisson
-            else float(r2(true.ravel(), predicted.ravel()))
+            else float(r2(recorded.ravel(), expected.ravel()))
         )
     for behaviour in session.info.behaviours:
         if decoded.get(behaviour.name):
-            predicted_, true_ = (
+            predicted, true = (
                 torch.cat(parts) for parts in zip(*decoded[behaviour.name], strict=True)
             )
-            scores[behaviour.name] = _behaviour_score(behaviour, predicted_, true_, session)
+            scores[behaviour.name] = _behaviour_score(behaviour, predicted, true, session)
     return scores
 
 

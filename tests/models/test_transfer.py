@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import PoissonRegressor, Ridge
+
+from neuroduet.models.transfer import LoadingPrior, gaussian_map, poisson_map
+
+
+def flat(rank: int, variance: float) -> LoadingPrior:
+    return LoadingPrior(mean=np.zeros(rank), covariance=np.eye(rank) * variance)
+
+
+def planted(bins: int = 4000, units: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((bins, 4))
+    latents -= latents.mean(0)
+    loadings = rng.normal(0, 0.4, (units, 4))
+    counts = rng.poisson(np.exp(latents @ loadings.T - 0.5)).astype(float)
+    return latents, loadings, counts
+
+
+def test_poisson_loadings_equal_a_penalised_poisson_regression() -> None:
+    latents, _, counts = planted()
+    strength = 0.01
+    found, bias = poisson_map(latents, counts, flat(4, 1 / (strength * len(latents))))
+    for unit in range(counts.shape[1]):
+        model = PoissonRegressor(alpha=strength, tol=1e-10, max_iter=1000)
+        model.fit(latents, counts[:, unit])
+        np.testing.assert_allclose(found[unit], model.coef_, atol=2e-4)
+        assert bias[unit] == pytest.approx(model.intercept_, abs=2e-4)
+
+
+def test_a_wide_prior_recovers_planted_loadings() -> None:
+    latents, loadings, counts = planted(bins=40_000)
+    found, bias = poisson_map(latents, counts, flat(4, 10.0))
+    np.testing.assert_allclose(found, loadings, atol=0.03)
+    np.testing.assert_allclose(bias, -0.5, atol=0.03)
+
+
+def test_a_correlated_prior_pulls_silent_units_to_its_mean() -> None:
+    latents, _, counts = planted()
+    counts[:, 0] = 0
+    mean = np.array([0.3, -0.2, 0.1, 0.0])
+    covariance = 0.01 * (np.eye(4) + 0.5)
+    found, bias = poisson_map(latents, counts, LoadingPrior(mean=mean, covariance=covariance))
+    np.testing.assert_allclose(found[0], mean, atol=0.05)
+    assert np.isfinite(bias).all()
+    assert bias[0] < bias[1]
+
+
+def test_gaussian_loadings_equal_a_ridge_regression() -> None:
+    latents, loadings, _ = planted(bins=500)
+    rng = np.random.default_rng(1)
+    values = latents @ loadings.T + rng.standard_normal((500, 3))
+    found = gaussian_map(latents, values, flat(4, 0.5))
+    ridge = Ridge(alpha=2.0).fit(latents, values)
+    np.testing.assert_allclose(found, ridge.coef_, atol=1e-8)
