@@ -110,7 +110,7 @@ def _collect(out: Path) -> pd.DataFrame:
 
 
 def _table(scores: pd.DataFrame) -> Table:
-    """Means over sessions (over seeds first), the best linear baseline, and shares of the bound."""
+    """Means over sessions (over seeds first), the best linear baseline, shares of the bound."""
     table = Table(title="Test trials; mean over sessions")
     columns = ["duet", "seed s.d.", "ensemble", "neds", "best linear", "null", "bound", "share"]
     for column in ("target", "metric", *columns):

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "neuroduet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = (
-    {"errors", "types"},
+    {"errors", "types", "atomic"},
     {"config"},
     {"presets", "data"},
     {"simulate"},

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from neuroduet.errors import UserError
+
+
+def _odd_or_zero(bins: int) -> int:
+    if bins and bins % 2 == 0:
+        raise ValueError("a kernel has an odd number of bins, so that it is centred")
+    return bins
 
 
 class _Section(BaseModel):
@@ -157,12 +170,12 @@ class ModelConfig(_Section):
     layers: int = Field(3, ge=1)
     heads: int = Field(4, ge=1)
     feed_forward: int = Field(256, ge=8)
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     unit_dropout: float = Field(0.3, ge=0, lt=1)
     input_rank: int | None = 48
-    output_rank: int | None = 32
-    input_kernel: int = Field(9, ge=0)
-    behaviour_kernel: int = Field(17, ge=1)
+    output_rank: int | None = 48
+    input_kernel: Annotated[int, Field(ge=0), AfterValidator(_odd_or_zero)] = 9
+    behaviour_kernel: Annotated[int, Field(ge=1), AfterValidator(_odd_or_zero)] = 17
     data_init: bool = True
     readout_dropout: float = Field(0.4, ge=0, lt=1)
 
@@ -185,7 +198,7 @@ class LossConfig(_Section):
 
     activity: float = 6.0
     activity_unit: Literal["spike", "entry"] = "spike"
-    unit_balance: float = Field(0.0, ge=0, le=1)
+    unit_balance: float = Field(0.5, ge=0, le=1)
     continuous: float = 1.0
     categorical: float = 0.5
     label_smoothing: float = Field(0.1, ge=0, lt=1)
@@ -226,11 +239,11 @@ class TrainingConfig(_Section):
 
     seed: int = 0
     max_epochs: int = Field(100, ge=1)
-    max_steps: int | None = None
-    max_minutes: float | None = None
+    max_steps: int | None = Field(None, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(16, ge=1)
     sessions_per_batch: int = Field(1, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)
     warmup: float = Field(0.1, gt=0, lt=1)
@@ -239,8 +252,8 @@ class TrainingConfig(_Section):
     cycle_momentum: bool = False
     clip: float | None = 1.0
     ema: float = Field(0.995, ge=0, lt=1)
-    validate_every: int | None = None
-    patience: int | None = None
+    validate_every: int | None = Field(None, ge=1)
+    patience: int | None = Field(None, ge=1)
     select: Literal["task", "mean"] = "task"
     precision: Literal["32", "bf16"] = "32"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import h5py
 import numpy as np
 from torch_brain.data import ArrayDict, Data
 
+from neuroduet.atomic import replacing
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.binning import finite_rows
 from neuroduet.data.columns import column, groups, pieces, scalar
@@ -48,21 +46,14 @@ def save(recording: Data, path: Path | str) -> None:
         raise UserError(f"{path} is a folder; give the name of a file, such as session.h5")
     check(recording)
     whole = _loaded(recording)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
     try:
-        with h5py.File(name, "w") as file:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             whole.to_hdf5(file)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
     # h5py reports a full disk as any of these, and what it cannot store as the last three.
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
             f"could not write {path}: {error}; free some space, or remove what cannot be stored"
         ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 def load(path: Path | str, lazy: bool = True) -> Data:
@@ -231,10 +222,3 @@ def _loaded_group(group: ArrayDict) -> ArrayDict:
         if isinstance(value, ArrayDict):
             fresh.__dict__[key] = _loaded_group(value)
     return fresh.materialize()
-
-
-def _umask() -> int:
-    """The permissions that new files are denied."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
