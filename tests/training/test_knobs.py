@@ -45,7 +45,7 @@ KNOBS: dict[str, tuple[list[str], str, str]] = {
     "masking.kind": (PUBLISHED, "published", "weights"),
     "loss.activity": ([], "0.1", "weights"),
     "loss.activity_unit": ([], "entry", "weights"),
-    "loss.unit_balance": ([], "0.5", "weights"),
+    "loss.unit_balance": ([], "1.0", "weights"),
     "loss.continuous": ([], "10", "weights"),
     "loss.categorical": ([], "10", "weights"),
     "loss.label_smoothing": ([], "0.5", "weights"),

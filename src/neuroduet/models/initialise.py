@@ -23,7 +23,6 @@ from neuroduet.models.alignment import (
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
 from neuroduet.nn.ranges import behaviour_ranges
-from neuroduet.nn.stitch import module_key
 from neuroduet.types import Batch, Behaviour
 
 CHUNK = 32
@@ -58,8 +57,8 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
         model: Model that already has stitchers for the session.
         session: The session; only its training windows are read.
     """
-    key, statistics = module_key(session.info.id), session.statistics
-    stitch_in, stitch_out = model.inputs[key], model.outputs[key]
+    name, statistics = session.info.id, session.statistics
+    stitch_in, stitch_out = model.input_stitch(name), model.output_stitch(name)
     found = components(session, model.behaviours)
     mean = np.maximum(statistics.mean_activity, _floor(session))
     poisson = session.info.is_poisson
@@ -79,7 +78,7 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
             _fill(stitch_out.loadings, loadings)
         for behaviour in session.info.behaviours:
             if behaviour.kind == "continuous":
-                scaler = model.behaviour_scales[key][module_key(behaviour.name)]
+                scaler = model.standardiser(name, behaviour)
                 scaler.centre.copy_(_tensor(statistics.behaviour_mean[behaviour.name]))
                 scaler.scale.copy_(_tensor(statistics.behaviour_scale[behaviour.name]))
 

@@ -70,8 +70,7 @@ def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> Non
         prior: What to expect of the loadings.
     """
     latents, activity = _encoded(model, session)
-    stitch = model.outputs[module_key(session.info.id)]
-    assert isinstance(stitch, OutputStitch)
+    stitch = model.output_stitch(session.info.id)
     centre = latents.mean(0)
     if not session.info.is_poisson:
         scaled = (activity - stitch.centre.numpy()) / stitch.scale.numpy()

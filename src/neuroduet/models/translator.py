@@ -130,12 +130,12 @@ class Translator(nn.Module):
 
     def scales(self, session: str) -> Scales:
         """Training statistics of a session, for the loss."""
-        key, info = module_key(session), self.session_infos[session]
+        info = self.session_infos[session]
         return Scales(
             is_poisson=info.is_poisson,
-            activity=self.outputs[key].scale,
+            activity=self.output_stitch(session).scale,
             behaviours={
-                b.name: self._standardiser(session, b).scale
+                b.name: self.standardiser(session, b).scale
                 for b in info.behaviours
                 if b.kind == "continuous"
             },
@@ -148,11 +148,31 @@ class Translator(nn.Module):
 
     def unit_embeddings(self, session: str) -> Float[Tensor, "N E"]:
         """What the model knows of each unit: its read-out direction in the trunk, and its bias."""
-        stitch = self.outputs[module_key(session)]
-        loadings = stitch.loadings
+        stitch = self.output_stitch(session)
+        loadings: Tensor = stitch.loadings
         if isinstance(self.to_rank, nn.Linear):
             loadings = loadings @ self.to_rank.weight
         return torch.cat([loadings, stitch.bias[:, None]], dim=1).detach()
+
+    def input_stitch(self, session: str) -> InputStitch:
+        """A session's way in."""
+        stitch = self.inputs[module_key(session)]
+        assert isinstance(stitch, InputStitch)
+        return stitch
+
+    def output_stitch(self, session: str) -> OutputStitch:
+        """A session's way out."""
+        stitch = self.outputs[module_key(session)]
+        assert isinstance(stitch, OutputStitch)
+        return stitch
+
+    def standardiser(self, session: str, behaviour: Behaviour) -> Standardiser:
+        """Units of a session's continuous behaviour."""
+        scalers = self.behaviour_scales[module_key(session)]
+        assert isinstance(scalers, nn.ModuleDict)
+        scaler = scalers[module_key(behaviour.name)]
+        assert isinstance(scaler, Standardiser)
+        return scaler
 
     # 1. stitch --------------------------------------------------------------------------------
 
@@ -160,7 +180,7 @@ class Translator(nn.Module):
         seen = visible[NEURAL]
         if self.config.inputs == "behaviours":
             seen = torch.zeros_like(seen)
-        low_rank = self.inputs[module_key(batch.session)](batch.activity, seen)
+        low_rank = self.input_stitch(batch.session)(batch.activity, seen)
         if self.smooth is not None:
             low_rank = self.smooth(low_rank)
         whole_bin = seen.any(-1, keepdim=True) & batch.valid[..., None]
@@ -182,7 +202,7 @@ class Translator(nn.Module):
         values, seen = batch.behaviours[behaviour.name], visible[behaviour.name]
         seen = seen & batch.observed[behaviour.name]
         if behaviour.kind == "continuous":
-            values = self._standardiser(batch.session, behaviour).standardise(values)
+            values = self.standardiser(batch.session, behaviour).standardise(values)
         return embedding(values, seen)
 
     # 2. tokens, 3. trunk -------------------------------------------------------------------------
@@ -243,7 +263,7 @@ class Translator(nn.Module):
         bins = batch.activity.shape[1]
         streams = x_BLD[:, : padded * self._streams].unflatten(1, (self._streams, padded))
         streams = streams[:, :, :bins]
-        stitch = self.outputs[module_key(batch.session)]
+        stitch = self.output_stitch(batch.session)
         activity = None
         if self.config.inputs != "activity":
             activity = stitch(self.to_rank(streams[:, 0])).float()
@@ -269,12 +289,7 @@ class Translator(nn.Module):
     def _in_user_units(self, values: Tensor, behaviour: Behaviour, session: str) -> Tensor:
         if behaviour.kind == "categorical":
             return values
-        return self._standardiser(session, behaviour).restore(values)
-
-    def _standardiser(self, session: str, behaviour: Behaviour) -> Standardiser:
-        scaler = self.behaviour_scales[module_key(session)][module_key(behaviour.name)]
-        assert isinstance(scaler, Standardiser)
-        return scaler
+        return self.standardiser(session, behaviour).restore(values)
 
 
 class PooledHead(nn.Module):
@@ -303,6 +318,8 @@ class Standardiser(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
+        self.centre: Tensor
+        self.scale: Tensor
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
 

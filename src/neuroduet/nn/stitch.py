@@ -36,6 +36,8 @@ class InputStitch(nn.Module):
         super().__init__()
         self.is_poisson = is_poisson
         self.weight = nn.Parameter(torch.randn(units, rank) / math.sqrt(units))
+        self.centre: Tensor
+        self.scale: Tensor
         self.register_buffer("centre", torch.zeros(units))
         self.register_buffer("scale", torch.ones(units))
         self.unit_dropout = Dropout(unit_dropout)
@@ -75,6 +77,8 @@ class OutputStitch(nn.Module):
         self.is_poisson = is_poisson
         self.loadings = nn.Parameter(torch.randn(units, rank) * 0.1 / math.sqrt(rank))
         self.bias = nn.Parameter(torch.zeros(units))
+        self.centre: Tensor
+        self.scale: Tensor
         self.register_buffer("centre", torch.zeros(units))
         self.register_buffer("scale", torch.ones(units))
 
