@@ -116,7 +116,8 @@ def _table(scores: pd.DataFrame) -> Table:
     for column in ("target", "metric", *columns):
         table.add_column(column)
     for task, target, metric in SHOWN:
-        rows = scores.query("task == @task and target == @target and metric == @metric")
+        wanted = (scores.task == task) & (scores.target == target) & (scores.metric == metric)
+        rows = scores[wanted]
         by_session = rows.groupby(["model", "session"]).value.mean()
         means = by_session.groupby("model").mean()
         linear = means[means.index.intersection(LINEAR)]

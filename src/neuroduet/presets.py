@@ -18,10 +18,12 @@ from neuroduet.config import (
 def duet() -> Config:
     """Our default: all modalities fused into one token per time bin.
 
-    Small, quick on one CPU core, with data-driven low-rank stitchers. ``neuroduet train --preset
+    Small, quick on one CPU core, with data-driven low-rank stitchers; encoding from single
+    behaviours is trained too, so that asking for it is nothing new. ``neuroduet train --preset
     duet``.
     """
-    return Config(preset="duet", masking=MaskingConfig(hide_visible=0.1))
+    schemes = MaskingConfig().schemes | {"encoding_from": 0.5}
+    return Config(preset="duet", masking=MaskingConfig(schemes=schemes, hide_visible=0.1))
 
 
 def neds(layers: int = 5) -> Config:
