@@ -282,7 +282,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
 def test_the_other_commands_pass_everything_on(
     replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "print_scores", lambda scores: None)
+    monkeypatch.setattr(cli, "print_scores", lambda scores, models=None: None)
     out = tmp_path / "out"
     seen = replace("neuroduet.tasks.run", "embed_run")
     assert cli.main(words("embed", run, "--out", out)) == 0
@@ -295,7 +295,8 @@ def test_the_other_commands_pass_everything_on(
     assert cli.main(["baselines", *options]) == 0
     assert seen.pop("config").data.split.seed == 3
     assert seen == {"data": data, "out": out, "sessions": None}
-    made = SimpleNamespace(scores=None, report=out / "report.html", run=out / "finetuned")
+    run_folder, page = out / "finetuned", out / "report.html"
+    made = SimpleNamespace(scores=None, report=page, run=run_folder, models=("a", "b"))
     seen = replace("neuroduet.demo", "demo", made)
     assert cli.main(words("demo", "--out", out)) == 0
     assert seen == {"out": out}

@@ -288,8 +288,8 @@ def demo(
     from neuroduet.demo import demo as run_demo
 
     found = run_demo(out=out)
-    print_scores(found.scores)
-    write(f"the figures are in {found.report}")
+    print_scores(found.scores, models=found.models)
+    write(f"all scores are in {found.run / 'scores.csv'}, the figures in {found.report}")
 
 
 @app.command()

@@ -61,15 +61,18 @@ def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tu
     )
 
 
-def print_scores(scores: Any) -> None:
+def print_scores(scores: Any, models: Sequence[str] | None = None) -> None:
     """Print the mean of each score over sessions, beside its null and oracle.
 
     Args:
         scores: Data frame with the columns of ``scores.csv``.
+        models: Show the primary scores of these, beside the best linear baseline, instead of
+            everything.
     """
+    from neuroduet.report.headlines import brief_table
     from neuroduet.report.tables import render_rich, summary_table
 
-    _print(render_rich(summary_table(scores)))
+    _print(render_rich(brief_table(scores, models) if models else summary_table(scores)))
 
 
 def print_findings(findings: Iterable[Any]) -> None:

@@ -25,11 +25,13 @@ class Demo:
         scores: One row per model, session, task, target and metric.
         run: The finetuned run folder, with its report.
         report: The report page.
+        models: Names of the models in ``scores`` that are ours.
     """
 
     scores: pd.DataFrame
     run: Path
     report: Path
+    models: tuple[str, ...] = ("finetuned", "scratch")
 
 
 def demo(out: Path | str, pretrain_steps: int = 600, finetune_steps: int = 250) -> Demo:
@@ -77,8 +79,8 @@ def demo(out: Path | str, pretrain_steps: int = 600, finetune_steps: int = 250) 
     )
     log.info("scoring, with linear baselines and oracles on the same test trials")
     tables = [
-        evaluate_run(out / name, data).assign(model=label)
-        for name, label in (("finetuned", "finetuned"), ("scratch", "scratch"))
+        evaluate_run(out / name, data).assign(model=name)
+        for name in Demo.models
     ]
     scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
     run = out / "finetuned"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select
+from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select, summary_table
 
 LINEAR_MODELS = ("poisson_glm", "reduced_rank", "ridge", "logistic")
 """Baselines that see the same inputs as the model (the others are constants)."""
@@ -101,3 +102,22 @@ def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
         )
         found.append(headline)
     return found
+
+
+def brief_table(scores: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """The primary scores of some models beside the best linear baseline of each row.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+        models: Models to show, the one to follow first.
+
+    Returns:
+        Like :func:`~neuroduet.report.tables.summary_table`, with the linear baselines drawn
+        together: their column is the best of them by the scores shown, which favours them.
+    """
+    table = summary_table(scores)
+    found = headlines(table, models[0])
+    rows = table.loc[[(one.task, one.target, one.metric) for one in found]]
+    brief = rows[[*models, "null", "oracle", "sessions"]].copy()
+    brief.insert(len(models), "best linear", [one.rival_value for one in found])
+    return brief
