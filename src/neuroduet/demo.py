@@ -78,10 +78,7 @@ def demo(out: Path | str, pretrain_steps: int = 600, finetune_steps: int = 250) 
         ]
     )
     log.info("scoring, with linear baselines and oracles on the same test trials")
-    tables = [
-        evaluate_run(out / name, data).assign(model=name)
-        for name in Demo.models
-    ]
+    tables = [evaluate_run(out / name, data).assign(model=name) for name in Demo.models]
     scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
     run = out / "finetuned"
     write_text(run / "scores.csv", scores.to_csv(index=False))

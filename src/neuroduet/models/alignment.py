@@ -59,6 +59,32 @@ def decoding_directions(
     return weights / np.where(length > 0, length, 1.0)
 
 
+def tuning_curves(
+    gram: Float[np.ndarray, "F F"], cross: Float[np.ndarray, "N F"], shrinkage: float
+) -> Float[np.ndarray, "N F"]:
+    """How each unit follows the features (ridge regression), per standard deviation of each.
+
+    Args:
+        gram: Covariance of the features.
+        cross: Covariance of the units with the features.
+        shrinkage: Ridge penalty as a fraction of the mean variance of a feature.
+
+    Returns:
+        One column per feature; zeros for a feature without variance.
+    """
+    if len(gram) == 0:
+        return cross
+    penalty = shrinkage * np.trace(gram) / len(gram) + 1e-12
+    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), cross.T).T
+    return weights * np.sqrt(np.diag(gram))
+
+
+def feature_count(behaviours: Sequence[Behaviour]) -> int:
+    """Number of columns of :func:`behaviour_features`."""
+    copies = {"bin": len(LAGS_BINS), "trial": len(CENTRES)}
+    return sum(_size(behaviour) * copies[behaviour.per] for behaviour in behaviours)
+
+
 def reduce_columns(columns: Float[np.ndarray, "N F"], at_most: int) -> Float[np.ndarray, "N G"]:
     """Mix columns down to ``at_most`` by a rotation that depends on nothing but their number."""
     count = columns.shape[1]
@@ -72,7 +98,7 @@ def _columns(
     batch: Batch, behaviour: Behaviour, statistics: Statistics
 ) -> Float[np.ndarray, "B T F"]:
     windows, bins = batch.valid.shape
-    size = behaviour.size - (behaviour.kind == "categorical" and behaviour.size == 2)
+    size = _size(behaviour)
     if behaviour.name not in batch.behaviours:
         copies = {"bin": len(LAGS_BINS), "trial": len(CENTRES)}[behaviour.per]
         return np.zeros((windows, bins, size * copies))
@@ -84,6 +110,11 @@ def _columns(
     time = (np.arange(bins) + 0.5) / bins
     bumps = [np.exp(-0.5 * ((time - centre) / BUMP_WIDTH) ** 2) for centre in CENTRES]
     return np.concatenate([values[:, None] * bump[:, None] for bump in bumps], axis=-1)
+
+
+def _size(behaviour: Behaviour) -> int:
+    """Columns of a behaviour's values; one tells two classes apart."""
+    return behaviour.size - (behaviour.kind == "categorical" and behaviour.size == 2)
 
 
 def _centred(

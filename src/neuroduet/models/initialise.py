@@ -18,7 +18,9 @@ from neuroduet.data.session import Session
 from neuroduet.models.alignment import (
     behaviour_features,
     decoding_directions,
+    feature_count,
     reduce_columns,
+    tuning_curves,
 )
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
@@ -28,6 +30,7 @@ from neuroduet.types import Batch, Behaviour
 CHUNK = 32
 SMOOTHING_BINS = 2.0
 SHRINKAGE = 0.3
+TUNING_SHRINKAGE = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Components:
 
     Attributes:
         decoders: Directions that decode behaviour, the same features in every session.
+        tuning: How activity follows the same features, per standard deviation of each.
         vectors: Unit axis, one column per component, by decreasing variance.
         deviations: Standard deviation along each component.
         noise_scale: What the activity was divided by: the square root of the mean count (Poisson)
@@ -44,6 +48,7 @@ class Components:
     """
 
     decoders: Float[np.ndarray, "N F"]
+    tuning: Float[np.ndarray, "N F"]
     vectors: Float[np.ndarray, "N R"]
     deviations: Float[np.ndarray, " R"]
     noise_scale: Float[np.ndarray, " N"]
@@ -72,7 +77,8 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
             # Half shared by meaning, the rest what varies most in this session.
             shared = reduce_columns(found.decoders, stitch_in.weight.shape[1] // 2)
             _fill(stitch_in.weight, np.concatenate([shared, found.vectors], axis=1))
-            loadings = found.vectors * found.deviations
+            tuning = reduce_columns(found.tuning, stitch_out.loadings.shape[1] // 2)
+            loadings = np.concatenate([tuning, found.vectors * found.deviations], axis=1)
             if poisson:
                 loadings = loadings / found.noise_scale[:, None]
             _fill(stitch_out.loadings, loadings)
@@ -106,7 +112,8 @@ def components(session: Session, behaviours: Sequence[Behaviour] = ()) -> Compon
         noise_scale = session.statistics.scale_activity.astype(np.float64)
     units = len(mean)
     gram, sqrt_sum, n = np.zeros((units, units)), np.zeros(units), 0
-    cross: np.ndarray | float = 0.0
+    n_features = feature_count(behaviours)
+    cross, feature_gram = np.zeros((units, n_features)), np.zeros((n_features, n_features))
     kernel = _gaussian(SMOOTHING_BINS)
     for batch in _training_batches(session):
         activity, valid = batch.activity.double().numpy(), batch.valid.numpy()
@@ -114,13 +121,15 @@ def components(session: Session, behaviours: Sequence[Behaviour] = ()) -> Compon
         smooth = _smooth(centred, kernel)[valid]
         gram += smooth.T @ smooth
         features = behaviour_features(batch, behaviours, session.statistics)
-        cross = cross + smooth.T @ features[valid]
+        cross += smooth.T @ features[valid]
+        feature_gram += features[valid].T @ features[valid]
         sqrt_sum += (np.sqrt(activity) if poisson else activity)[valid].sum(0)
         n += int(valid.sum())
     values, vectors = np.linalg.eigh(gram / max(n, 1))
     order = np.argsort(values)[::-1]
     return Components(
-        decoders=decoding_directions(gram / max(n, 1), np.asarray(cross) / max(n, 1), SHRINKAGE),
+        decoders=decoding_directions(gram / max(n, 1), cross / max(n, 1), SHRINKAGE),
+        tuning=tuning_curves(feature_gram / max(n, 1), cross / max(n, 1), TUNING_SHRINKAGE),
         vectors=_with_fixed_sign(vectors[:, order]),
         deviations=np.sqrt(np.maximum(values[order], 0.0)),
         noise_scale=noise_scale,
