@@ -7,9 +7,12 @@ import logging
 import multiprocessing
 import os
 import shutil
+import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,11 +230,23 @@ def run_jobs(jobs: Sequence[tuple[Callable[..., Path], tuple]]) -> None:
     """Run training functions in parallel processes, as many as there are cores."""
     workers = min(len(jobs), os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    leave = partial(_leave_with_parent, os.getpid())
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=leave) as pool:
         futures = [pool.submit(function, *arguments) for function, arguments in jobs]
         for index, future in enumerate(futures):
             future.result()
             log.info("member %d of %d is trained", index + 1, len(futures))
+
+
+def _leave_with_parent(parent: int) -> None:
+    """End this process soon after its parent is killed, instead of training on unseen."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def finish_ensemble(out: Path) -> Path:
