@@ -17,7 +17,7 @@ def test_the_example_of_the_readme_runs(
 ) -> None:
     """As it is written, but for a model and a budget that suit a test."""
     (code,) = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
-    assert len(code.strip().splitlines()) <= 14
+    assert len(code.strip().splitlines()) <= 15
     rng = np.random.default_rng(0)
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
@@ -25,7 +25,7 @@ def test_the_example_of_the_readme_runs(
     np.save("wheel.npy", rng.normal(size=(40, 20)))
     np.save("choice.npy", rng.choice([-1, 1], 40))
     names: dict[str, Any] = {"small": override(Config(), SMALL)}
-    exec(code.replace("neuroduet.Config()", "small"), names)
+    exec(code.replace("duet(), data", "small, data"), names)
     assert {"encoding", "decoding"} <= set(names["scores"]["task"])
     assert Path("runs/mouse1/scores.csv").is_file()
     assert Path("runs/mouse1/model/model.safetensors").is_file()

@@ -134,10 +134,11 @@ class MaskingConfig(_Section):
             "self_spike": 1.0,
             "self_behaviour": 1.0,
             "random_token": 1.0,
+            "encoding_from": 0.5,
         }
     )
     ratio: float = Field(0.3, gt=0, lt=1)
-    hide_visible: float = Field(0.0, ge=0, lt=1)
+    hide_visible: float = Field(0.1, ge=0, lt=1)
     kind: Literal["independent", "published"] = "independent"
 
 

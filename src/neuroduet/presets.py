@@ -15,6 +15,10 @@ from neuroduet.config import (
 )
 
 
+NEDS_SCHEMES = ("encoding", "decoding", "self_spike", "self_behaviour", "random_token")
+"""The five schemes of NEDS, drawn equally often."""
+
+
 def duet() -> Config:
     """Our default: all modalities fused into one token per time bin.
 
@@ -22,8 +26,7 @@ def duet() -> Config:
     behaviours is trained too, so that asking for it is nothing new. ``neuroduet train --preset
     duet``.
     """
-    schemes = MaskingConfig().schemes | {"encoding_from": 0.5}
-    return Config(preset="duet", masking=MaskingConfig(schemes=schemes, hide_visible=0.1))
+    return Config()
 
 
 def neds(layers: int = 5) -> Config:
@@ -34,6 +37,7 @@ def neds(layers: int = 5) -> Config:
     """
     return Config(
         preset="neds",
+        masking=MaskingConfig(schemes=dict.fromkeys(NEDS_SCHEMES, 1.0), hide_visible=0.0),
         model=ModelConfig(tokens="separate", width=256, layers=layers, heads=8, feed_forward=512),
         training=TrainingConfig(learning_rate=5e-4, threads=None),
     )
