@@ -41,7 +41,7 @@ COLUMNS = {
     "bits/spike": ("spikes", "bits_per_spike"),
     "pooled": ("spikes", "bits_per_spike_pooled"),
 }
-# Ridge on 4 lags and, for the target, summed counts; R2 pooled over five folds (README of the data).
+# Ridge on 4 lags; for the target, summed counts; R2 pooled over five folds (README of the data).
 PUBLISHED = dict(zip(COLUMNS, [0.73, 0.60, 0.78, 0.81, 0.43], strict=False))
 
 

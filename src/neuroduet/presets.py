@@ -14,7 +14,6 @@ from neuroduet.config import (
     WindowConfig,
 )
 
-
 NEDS_SCHEMES = ("encoding", "decoding", "self_spike", "self_behaviour", "random_token")
 """The five schemes of NEDS, drawn equally often."""
 
