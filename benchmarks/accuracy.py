@@ -2,10 +2,10 @@
 
 Run ``python benchmarks/accuracy.py --out FOLDER``. It simulates IBL-like sessions (350 trials of
 100 bins, 350-490 units, median 2 Hz) whose neurons follow behaviour non-linearly, fits the
-baselines, trains `duet` on one thread per run (as many runs at once as there are cores), an
-ensemble of it, and `neds` on all cores, and scores the test trials once. A stopped benchmark goes
-on where it was. The share is (score - null) / (bound - null) of the bits per spike that behaviour
-can explain at all.
+baselines, trains `duet` on one thread per run (as many runs at once as there are cores) and `neds`
+on all cores, and scores the test trials once; the seeds of a session together are its ensemble. A
+stopped benchmark goes on where it was. The share is (score - null) / (bound - null) of the bits
+per spike that behaviour can explain at all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from neuroduet.config import Config, override
+from neuroduet.config import Config, DataConfig, override
+from neuroduet.data.session import open_sessions
 from neuroduet.presets import duet, neds
 from neuroduet.simulate import simulate
-from neuroduet.tasks.run import baselines, evaluate_run
+from neuroduet.tasks.evaluate import evaluate
+from neuroduet.tasks.run import baselines, evaluate_run, score_table
+from neuroduet.training.files import write_text
 from neuroduet.training.fit import run_jobs, train
+from neuroduet.training.runs import Ensemble, load_run
 
 TASKS = ["encoding", "decoding"]
 SHOWN = [
@@ -44,7 +48,6 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=3.0, help="per duet run, one thread")
-    parser.add_argument("--ensemble-minutes", type=float, default=5.0)
     parser.add_argument("--neds-minutes", type=float, default=15.0, help="0 leaves NEDS out")
     parser.add_argument("--neds-sessions", type=int, default=1)
     parser.add_argument("--world", type=int, default=2025, help="seed of the simulated world")
@@ -55,8 +58,7 @@ def main() -> None:
     names = sorted(path.stem for path in data.glob("*.h5"))[: given.sessions]
     run_jobs([(_baselines, (data, given.out, name)) for name in names])
     run_jobs(_single_runs(given, data, names))
-    for name in names:
-        _fit(_ensemble(given), data, given.out / "ensemble" / name, name)
+    run_jobs([(_ensemble, (data, given.out, name)) for name in names])
     for name in names[: given.neds_sessions] if given.neds_minutes else []:
         config = _budget(neds(), given.neds_minutes, ["training.threads=null"])
         _fit(config, data, given.out / "neds" / name, name)
@@ -75,10 +77,6 @@ def _single_runs(
     return jobs
 
 
-def _ensemble(given: argparse.Namespace) -> Config:
-    return _budget(duet(), given.ensemble_minutes, [f"training.members={given.seeds}"])
-
-
 def _budget(config: Config, minutes: float, settings: list[str]) -> Config:
     limits = ["training.max_epochs=100000", f"training.max_minutes={minutes}"]
     return override(config, [*limits, *settings])
@@ -91,6 +89,17 @@ def _fit(config: Config, data: Path, out: Path, name: str) -> Path:
             train(config, data, out, [name])
         evaluate_run(out, data, [name], TASKS)
     return out
+
+
+def _ensemble(data: Path, out: Path, name: str) -> Path:
+    """Score the seeds of a session together."""
+    members = [load_run(path) for path in sorted(out.glob(f"duet/{name}-*"))]
+    found = evaluate(
+        [Ensemble("ensemble", members)], open_sessions(data, DataConfig(), [name]), TASKS
+    )
+    path = out / "ensemble" / name / "scores.csv"
+    write_text(path, score_table(found).to_csv(index=False))
+    return path
 
 
 def _baselines(data: Path, out: Path, name: str) -> Path:
