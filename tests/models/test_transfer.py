@@ -56,3 +56,28 @@ def test_gaussian_loadings_equal_a_ridge_regression() -> None:
     found = gaussian_map(latents, values, flat(4, 0.5))
     ridge = Ridge(alpha=2.0).fit(latents, values)
     np.testing.assert_allclose(found, ridge.coef_, atol=1e-8)
+
+
+def test_units_with_a_few_spikes_do_not_run_away() -> None:
+    rng = np.random.default_rng(3)
+    latents = rng.standard_normal((2000, 12)) @ rng.standard_normal((12, 30))
+    latents -= latents.mean(0)
+    counts = np.zeros((2000, 3))
+    counts[rng.choice(2000, 3, replace=False), 0] = 1
+    counts[np.argsort(latents[:, 0])[-40:], 1] = 1  # all its spikes where one latent is large
+    counts[:, 2] = rng.poisson(0.2, 2000)
+    prior = flat(30, 0.1)
+    found, bias = poisson_map(latents, counts, prior)
+    strength = 1 / (0.1 * 2000)
+    for unit in range(3):
+        model = PoissonRegressor(alpha=strength, tol=1e-8, max_iter=5000)
+        model.fit(latents, counts[:, unit])
+        best = log_posterior(latents, counts[:, unit], model.coef_, model.intercept_)
+        assert log_posterior(latents, counts[:, unit], found[unit], bias[unit]) > best - 0.5
+
+
+def log_posterior(
+    latents: np.ndarray, counts: np.ndarray, loadings: np.ndarray, bias: float
+) -> float:
+    drive = latents @ loadings + bias
+    return float((counts * drive - np.exp(drive)).sum() - 0.5 * (loadings**2).sum() / 0.1)

@@ -21,9 +21,7 @@ from neuroduet.nn.stitch import OutputStitch, module_key
 from neuroduet.types import NEURAL
 
 CHUNK = 64
-ITERATIONS = 40
-DAMPING = 1.3
-"""Curvature is taken this many times as large as its diagonal: no step overshoots."""
+ITERATIONS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +86,8 @@ def poisson_map(
     """Most probable loadings and biases of Poisson units with log-rate ``latents @ u + b``.
 
     Newton steps with the diagonal of the curvature, in the coordinates that make it diagonal at
-    the mean rate for all units at once: a step costs three matrix products.
+    the mean rate for all units at once. Every unit has a step length of its own, which shrinks
+    until its posterior rises: no unit can run away, however few its spikes.
 
     Args:
         latents: Centred latents of M bins.
@@ -98,22 +97,55 @@ def poisson_map(
     Returns:
         Loadings and biases.
     """
-    mean = np.maximum(counts.mean(0), 0.5 / len(counts))
+    mean = counts.mean(0)
     root = np.linalg.cholesky(prior.covariance)
     design = latents @ root
     _, vectors = np.linalg.eigh(design.T @ design)
     design = design @ vectors
-    squares = design**2
+    squares, sums = design**2, counts.T @ design
     # In these coordinates the prior has covariance 1.
     start = vectors.T @ np.linalg.solve(root, prior.mean)
     weights = np.tile(start, (counts.shape[1], 1))
-    bias = np.log(mean)
+    shape, log_mean = _normalised(design @ weights.T)
+    posterior = _posterior(weights, start, sums, mean, log_mean, len(counts))
+    length = np.ones(len(weights))
     for _ in range(ITERATIONS):
-        rates = np.exp(np.clip(design @ weights.T + bias, None, 5.0))
-        gradient = (counts - rates).T @ design - (weights - start)
-        weights = weights + gradient / (DAMPING * rates.T @ squares + 1.0)
-        bias = bias + np.log(mean / np.maximum(rates.mean(0), 1e-12))
+        rates = shape * mean
+        gradient = sums - rates.T @ design - (weights - start)
+        proposed = weights + length[:, None] * gradient / (rates.T @ squares + 1.0)
+        new_shape, new_log_mean = _normalised(design @ proposed.T)
+        risen = _posterior(proposed, start, sums, mean, new_log_mean, len(counts))
+        better = risen >= posterior
+        weights = np.where(better[:, None], proposed, weights)
+        shape = np.where(better, new_shape, shape)
+        log_mean = np.where(better, new_log_mean, log_mean)
+        posterior = np.where(better, risen, posterior)
+        length = np.where(better, np.minimum(1.25 * length, 1.0), 0.4 * length)
+    bias = np.log(np.maximum(mean, 0.5 / len(counts))) - log_mean
     return weights @ (root @ vectors).T, bias
+
+
+def _normalised(
+    drive: Float[np.ndarray, "M N"],
+) -> tuple[Float[np.ndarray, "M N"], Float[np.ndarray, " N"]]:
+    """Exponential of the drive divided by its mean over bins, and the log of that mean."""
+    highest = drive.max(0)
+    grown = np.exp(drive - highest)
+    mean = grown.mean(0)
+    return grown / mean, highest + np.log(mean)
+
+
+def _posterior(
+    weights: Float[np.ndarray, "N R"],
+    start: Float[np.ndarray, " R"],
+    sums: Float[np.ndarray, "N R"],
+    mean: Float[np.ndarray, " N"],
+    log_mean: Float[np.ndarray, " N"],
+    bins: int,
+) -> Float[np.ndarray, " N"]:
+    """Log posterior of each unit at its best bias, up to a constant."""
+    data = (sums * weights).sum(1) - bins * mean * log_mean
+    return data - 0.5 * ((weights - start) ** 2).sum(1)
 
 
 def gaussian_map(
