@@ -34,7 +34,7 @@ class Demo:
     models: tuple[str, ...] = ("finetuned", "scratch")
 
 
-def demo(out: Path | str, pretrain_steps: int = 600, finetune_steps: int = 250) -> Demo:
+def demo(out: Path | str, pretrain_steps: int = 900, finetune_steps: int = 250) -> Demo:
     """Simulate six animals, pretrain on four, finetune on the two held out, score, report.
 
     The models trained from scratch get exactly the steps that finetuning gets. Everything is

@@ -235,7 +235,7 @@ def run_jobs(jobs: Sequence[tuple[Callable[..., Path], tuple]]) -> None:
         futures = [pool.submit(function, *arguments) for function, arguments in jobs]
         for index, future in enumerate(futures):
             future.result()
-            log.info("member %d of %d is trained", index + 1, len(futures))
+            log.info("%d of %d parallel trainings are done", index + 1, len(futures))
 
 
 def _leave_with_parent(parent: int) -> None:
