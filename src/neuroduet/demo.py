@@ -11,6 +11,7 @@ import pandas as pd
 from neuroduet.config import Config, override
 from neuroduet.errors import UserError
 from neuroduet.presets import duet
+from neuroduet.simulate import Size
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,12 @@ class Demo:
     models: tuple[str, ...] = ("finetuned", "scratch")
 
 
-def demo(out: Path | str, pretrain_steps: int = 900, finetune_steps: int = 250) -> Demo:
+def demo(
+    out: Path | str,
+    pretrain_steps: int = 900,
+    finetune_steps: int = 250,
+    size: Size = "small",
+) -> Demo:
     """Simulate six animals, pretrain on four, finetune on the two held out, score, report.
 
     The models trained from scratch get exactly the steps that finetuning gets. Everything is
@@ -45,6 +51,7 @@ def demo(out: Path | str, pretrain_steps: int = 900, finetune_steps: int = 250) 
             ``scratch``.
         pretrain_steps: Optimiser steps of pretraining.
         finetune_steps: Optimiser steps of finetuning, and of training from scratch.
+        size: Size of the simulated sessions.
 
     Returns:
         Scores and paths.
@@ -64,7 +71,7 @@ def demo(out: Path | str, pretrain_steps: int = 900, finetune_steps: int = 250) 
         raise UserError(f"{out} already holds files; choose another --out or remove it")
     data = out / "data"
     log.info("simulating %d animals", PRETRAINED + HELD_OUT)
-    paths = simulate(data, sessions=PRETRAINED + HELD_OUT, seed=7, size="small")
+    paths = simulate(data, sessions=PRETRAINED + HELD_OUT, seed=7, size=size)
     old, new = ([p.stem for p in part] for part in (paths[:PRETRAINED], paths[PRETRAINED:]))
     log.info("pretraining on %d animals: %d steps", PRETRAINED, pretrain_steps)
     train(_budget(duet(), pretrain_steps), data, out / "pretrained", old)
