@@ -64,7 +64,8 @@ def largest_angle(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_planted_loadings_are_found_in_the_starting_read_out(tmp_path: Path) -> None:
     session = record(tmp_path, poisson_counts())
-    loadings = started(session)["outputs.s_s.loadings"].numpy()[:, :RANK]
+    # Of rank three: one column for the tuning to behaviour (here constant), then components.
+    loadings = started(session)["outputs.s_s.loadings"].numpy()[:, 1:]
     _, planted, _ = world()
     assert largest_angle(loadings, planted) < 20
     chance = np.random.default_rng(5).normal(size=(UNITS, RANK))
@@ -104,7 +105,7 @@ def test_traces_start_at_their_mean_and_standard_deviation(tmp_path: Path) -> No
     np.testing.assert_allclose(start["outputs.s_s.centre"], flat.mean(0), rtol=1e-4)
     np.testing.assert_allclose(start["outputs.s_s.scale"], flat.std(0), rtol=1e-4)
     assert start["outputs.s_s.bias"].abs().max() == 0
-    found = start["outputs.s_s.loadings"].numpy()[:, :RANK]
+    found = start["outputs.s_s.loadings"].numpy()[:, 1:]
     assert largest_angle(found * flat.std(0)[:, None], loadings) < 10
 
 
@@ -130,10 +131,10 @@ def test_behaviours_are_standardised_by_their_training_windows(tmp_path: Path) -
 
 def test_more_columns_than_components_keep_their_random_start(tmp_path: Path) -> None:
     session = record(tmp_path, poisson_counts()[..., :2])
-    plain, data = (started(session, data_init=flag) for flag in (False, True))
-    name = "outputs.s_s.loadings"  # of rank three, for two units
-    assert torch.equal(plain[name][:, 2:], data[name][:, 2:])
-    assert not torch.equal(plain[name][:, :2], data[name][:, :2])
+    plain, data = (started(session, data_init=flag, output_rank=5) for flag in (False, True))
+    name = "outputs.s_s.loadings"  # of rank five: two columns of tuning, two for two units
+    assert torch.equal(plain[name][:, 4:], data[name][:, 4:])
+    assert not torch.equal(plain[name][:, :4], data[name][:, :4])
     assert torch.equal(plain["outputs.s_s.bias"], data["outputs.s_s.bias"])
 
 
@@ -144,3 +145,15 @@ def test_the_start_fits_stitchers_with_and_without_a_rank(
     start = started(record(tmp_path, poisson_counts()), input_rank=rank, output_rank=rank)
     assert start["inputs.s_s.weight"].shape == (UNITS, rank or 16)
     assert start["outputs.s_s.loadings"].shape == (UNITS, rank or 16)
+
+
+def test_tuning_to_behaviour_starts_the_read_out(tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    speed = generator.normal(size=(TRIALS, BINS))
+    speed = np.stack([np.convolve(row, np.ones(9) / 3, "same") for row in speed])
+    planted = 0.5 * generator.normal(size=UNITS)
+    counts = generator.poisson(np.exp(-0.5 + speed[..., None] * planted))
+    start = started(record(tmp_path, counts, speed=speed), output_rank=6)
+    tuning = start["outputs.s_s.loadings"].numpy()[:, :3]  # one column per lag of the speed
+    correlations = [abs(np.corrcoef(column, planted)[0, 1]) for column in tuning.T]
+    assert max(correlations) > 0.95
