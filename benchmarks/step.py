@@ -33,8 +33,8 @@ from neuroduet import presets
 from neuroduet.config import Config, ModelConfig
 from neuroduet.losses import modality_losses
 from neuroduet.losses_published import published_losses
-from neuroduet.masking import draw
-from neuroduet.masking_published import published_masks
+from neuroduet.masking import Draw, draw
+from neuroduet.masking.published import published_masks
 from neuroduet.models import build
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.types import Batch, Behaviour, SessionInfo
@@ -97,7 +97,8 @@ def preset(config: Config) -> Callable[[Precision], Step]:
 
         def step() -> None:
             optimiser.zero_grad()
-            masks = draw(batch, masking.schemes, masking.ratio, generator, masking.hide_visible)
+            source = Draw(generator=generator, ratio=masking.ratio)
+            masks = draw(batch, masking.schemes, source, masking.hide_visible)
             with precision():
                 prediction = model([batch], [masks.visible])[0]
             scales = model.scales(info.id)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -43,6 +44,7 @@ COMMANDS = {
     },
     "evaluate": {"--data", "--sessions", "--tasks", "--out"},
     "baselines": {"--data", "--out", "--sessions", "--config", "--set"},
+    "info": {"--json"},
     "embed": {"--out"},
     "predict": {"--data", "--out"},
     "demo": {"--out"},
@@ -302,6 +304,24 @@ def test_the_other_commands_pass_everything_on(
     assert seen == {"out": out}
 
 
+def test_info_prints_a_table_or_json(
+    replace: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed: list[Any] = []
+    monkeypatch.setattr(cli, "print_run", printed.append)
+    found = {"run": str(run), "note": "[b]long" * 60}
+    seen = replace("neuroduet.training.info", "describe_run", found)
+    assert cli.main(words("info", run)) == 0
+    assert seen == {"run": run}
+    assert printed == [found]
+    assert capsys.readouterr().out == ""
+    assert cli.main(words("info", run, "--json")) == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
 @pytest.mark.parametrize(
     ("module", "function", "keywords"),
     [
@@ -315,6 +335,7 @@ def test_the_other_commands_pass_everything_on(
         ("neuroduet.tasks.run", "evaluate_run", "run data sessions tasks out"),
         ("neuroduet.tasks.run", "baselines", "data out sessions config"),
         ("neuroduet.tasks.run", "embed_run", "run out"),
+        ("neuroduet.training.info", "describe_run", "run"),
         ("neuroduet.tasks.run", "predict_run", "run data out"),
         ("neuroduet.demo", "demo", "out"),
     ],
@@ -374,6 +395,7 @@ def test_an_empty_folder_can_be_used(replace: Recorder, data: Path, tmp_path: Pa
         ("finetune data --data data --out new", "data is not a run folder"),
         ("evaluate nowhere --data data", "nowhere is not a run folder"),
         ("embed nowhere --out x.csv", "nowhere is not a run folder"),
+        ("info nowhere", "nowhere is not a run folder"),
     ],
 )
 def test_a_mistake_gives_one_sentence(

@@ -72,6 +72,93 @@ def test_scores_are_means_over_sessions(capsys: pytest.CaptureFixture[str]) -> N
     assert "0.500" in out
 
 
+TRAINING = {
+    "seed": 4,
+    "device": "auto",
+    "gpu": "NVIDIA H100",
+    "threads": 1,
+    "precision": "bf16",
+    "steps": 1200,
+    "stopped_by": "patience",
+    "epochs": 7.54,
+    "minutes": 12.346,
+    "windows": 19200,
+    "windows_exact": True,
+    "operations": 123_456_789,
+    "validation": {"wheel": {"best": 0.5, "best_step": 900, "final": 0.25}},
+}
+RUN = {
+    "run": "runs/[b]first",
+    "preset": "duet",
+    "model": "translator",
+    "members": 1,
+    "sessions": [
+        {
+            "id": "lab/mouse[1]",
+            "subject": "mouse",
+            "activity": "spikes",
+            "units": 5,
+            "regions": {"CA1": 3, "DG": 2},
+            "bins": 50,
+            "bin_size_s": 0.02,
+            "behaviours": ["wheel"],
+            "stitchers": 2554,
+        }
+    ],
+    "behaviours": [{"name": "wheel", "kind": "continuous", "per": "bin", "size": 1}],
+    "parameters": {"total": 1_002_554, "core": 1_000_000, "stitchers": 2554},
+    "tokens_per_window": 52,
+    "trainings": [TRAINING],
+    "operations": 123_456_789,
+    "operations_rule": "an estimate",
+    "bytes": {"run": 2_500_000, "model": 1_000_000},
+    "packages": {},
+}
+
+
+def lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_a_run_is_shown_with_what_it_is_made_of_and_what_it_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console.print_run(RUN)
+    shown = lines(capsys.readouterr().out)
+    for line in (
+        "run runs/[b]first",
+        "parameters 1,002,554: 1,000,000 shared, 2,554 in stitchers of 1 session",
+        "tokens of a window 52",
+        "operations 1.2e+08",
+        "on disk 2.5 MB, of which the weights 1.0 MB",
+        "lab/mouse[1] spikes 5 2 50 x 20 ms wheel 2,554",
+        "4 1200 7.5 12.35 19,200 patience auto (NVIDIA H100) 1 bf16",
+        "4 wheel 0.250 0.500 900",
+        "operations: an estimate",
+    ):
+        assert line in shown
+
+
+def test_what_a_run_does_not_tell_is_a_dash_and_a_bound_is_called_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unknown = dict.fromkeys(TRAINING) | {"seed": 0, "device": "cpu", "precision": "32"}
+    nothing = unknown | {"windows_exact": False, "validation": {}}
+    session = RUN["sessions"][0] | {"regions": None, "behaviours": []}
+    console.print_run(RUN | {"trainings": [nothing], "sessions": [session], "operations": None})
+    shown = lines(capsys.readouterr().out)
+    assert "0 - - - - - cpu - 32" in shown
+    assert "operations -" in shown
+    assert "lab/mouse[1] spikes 5 - 50 x 20 ms - 2,554" in shown
+    assert not any("validation" in line for line in shown)
+    bounded = TRAINING | {"windows_exact": False}
+    console.print_run(RUN | {"trainings": [bounded, bounded], "members": 2})
+    shown = lines(capsys.readouterr().out)
+    assert "model translator, 2 members" in shown
+    assert "operations at most 1.2e+08" in shown
+    assert any("at most 19,200" in line for line in shown)
+
+
 def test_what_is_wrong_comes_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     good = Finding(check="numpy", found="2.0")
     bad = Finding(check="disk", found="1 GiB free", remedy="free some space")

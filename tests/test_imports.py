@@ -18,7 +18,7 @@ ROOMS = (
     {"config"},
     {"presets", "data"},
     {"simulate"},
-    {"masking", "masking_published"},
+    {"masking"},
     {"nn"},
     {"models", "baselines"},
     {"losses", "losses_published", "metrics"},

@@ -10,6 +10,7 @@ from neuroduet.config import LossConfig
 from neuroduet.losses import (
     cross_entropy,
     masked_mean,
+    mean_of_samples,
     modality_losses,
     poisson_nll,
     squared_error,
@@ -22,20 +23,49 @@ def column(values: list[float]) -> torch.Tensor:
     return torch.tensor(values).view(1, -1, 1)
 
 
+ONE = torch.ones(1)
+
+
 def test_poisson_loss_equals_the_worked_example() -> None:
     log_rates = column([0.0, math.log(2), -1.0, 0.5])
     scored = torch.tensor([True, True, False, True]).view(1, 4, 1)
-    loss = poisson_nll(log_rates, column([1.0, 0, 0, 3]), scored)
+    loss = mean_of_samples(poisson_nll(log_rates, column([1.0, 0, 0, 3])), scored, ONE)
     assert loss.item() == pytest.approx(1.049574, abs=1e-6)
+
+
+def test_poisson_loss_equals_the_example_of_mtm() -> None:
+    loss = poisson_nll(column([math.log(2)]), column([2.0]))
+    assert loss.item() == pytest.approx(0.6137056, abs=1e-6)
 
 
 def test_poisson_loss_is_the_same_for_bin_masks_and_entry_masks() -> None:
     torch.manual_seed(0)
-    log_rates, counts = torch.randn(2, 5, 3), torch.poisson(torch.ones(2, 5, 3))
-    bins = torch.rand(2, 5, 1) < 0.5
-    whole = poisson_nll(log_rates, counts, bins)
-    entries = poisson_nll(log_rates, counts, bins.expand(2, 5, 3))
+    nll = poisson_nll(torch.randn(2, 5, 3), torch.poisson(torch.ones(2, 5, 3)))
+    bins, share = torch.rand(2, 5, 1) < 0.5, torch.tensor([1.0, 2.0, 0.5])
+    whole = mean_of_samples(nll, bins, share)
+    entries = mean_of_samples(nll, bins.expand(2, 5, 3), share)
     assert whole.item() == pytest.approx(entries.item(), rel=1e-6)
+
+
+def test_samples_weigh_alike_however_many_units_they_are_asked_about() -> None:
+    errors = torch.ones(2, 4, 10)
+    errors[1] = 3.0
+    scored = torch.zeros(2, 4, 10, dtype=torch.bool)
+    scored[0], scored[1, :, :2] = True, True
+    assert mean_of_samples(errors, scored, torch.ones(10)).item() == pytest.approx(2.0)
+    scored[1] = False
+    assert mean_of_samples(errors, scored, torch.ones(10)).item() == pytest.approx(1.0)
+    scored[0] = False
+    assert mean_of_samples(errors, scored, torch.ones(10)).item() == 0.0
+
+
+def test_what_is_not_scored_does_not_matter() -> None:
+    scored = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0)) < 0.5
+    errors = torch.rand(3, 4, 5)
+    other = torch.where(scored, errors, torch.inf)
+    share = torch.ones(5)
+    first, second = mean_of_samples(errors, scored, share), mean_of_samples(other, scored, share)
+    assert first.item() == second.item()
 
 
 def test_squared_error_equals_the_worked_example() -> None:

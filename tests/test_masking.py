@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from worlds import make_batch, make_info
 
 from neuroduet.errors import UserError
-from neuroduet.masking import SCHEMES, draw, hide, to_masks
+from neuroduet.masking import SCHEMES, Draw, draw, hide, to_masks
 from neuroduet.types import NEURAL
 
 ALL = {
@@ -25,21 +25,21 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_encoding_hides_all_activity_and_no_behaviour() -> None:
     batch = make_batch(make_info())
-    hidden = SCHEMES["encoding"](batch, 0.3, generator())
+    hidden = SCHEMES["encoding"](batch, Draw(generator=generator())).hidden
     assert hidden.pop(NEURAL).all()
     assert not any(mask.any() for mask in hidden.values())
 
 
 def test_decoding_hides_all_behaviour_and_no_activity() -> None:
     batch = make_batch(make_info())
-    hidden = SCHEMES["decoding"](batch, 0.3, generator())
+    hidden = SCHEMES["decoding"](batch, Draw(generator=generator())).hidden
     assert not hidden.pop(NEURAL).any()
     assert all(mask.all() for mask in hidden.values())
 
 
 def test_single_behaviour_encoding_shows_exactly_one_behaviour() -> None:
     batch = make_batch(make_info(), windows=200)
-    hidden = SCHEMES["encoding_from"](batch, 0.3, generator())
+    hidden = SCHEMES["encoding_from"](batch, Draw(generator=generator())).hidden
     assert hidden.pop(NEURAL).all()
     shown = torch.stack([~m.view(200, -1).any(1) for m in hidden.values()])
     assert (shown.sum(0) == 1).all()
@@ -49,7 +49,7 @@ def test_single_behaviour_encoding_shows_exactly_one_behaviour() -> None:
 def test_scheme_frequencies_are_equal_within_three_standard_errors() -> None:
     n = 5000
     batch = make_batch(make_info(units=1), windows=n, bins=4)
-    masks = draw(batch, ALL, 0.3, generator())
+    masks = draw(batch, ALL, Draw(ratio=0.3, generator=generator()))
     encoded = (~masks.visible[NEURAL]).view(n, -1).all(1) & masks.visible["choice"]
     # `encoding`, plus the chance that `self_spike` or `random_token` hides all four bins.
     expected = 0.2 + 0.2 * 0.3**4 + 0.2 * 0.3**4 * 0.7
@@ -62,21 +62,21 @@ def test_masked_fraction_per_modality_is_one_plus_twice_the_ratio_over_five(
     ratio: float, expected: float
 ) -> None:
     batch = make_batch(make_info(units=1), windows=6000, bins=12)
-    masks = draw(batch, ALL, ratio, generator())
+    masks = draw(batch, ALL, Draw(ratio=ratio, generator=generator()))
     for name in (NEURAL, "wheel", "choice"):
         assert masks.scored[name].float().mean().item() == pytest.approx(expected, abs=0.02)
 
 
 def test_two_samples_of_one_scheme_get_different_masks() -> None:
     batch = make_batch(make_info(), windows=8, bins=50)
-    masks = draw(batch, {"self_spike": 1.0}, 0.3, generator())
+    masks = draw(batch, {"self_spike": 1.0}, Draw(ratio=0.3, generator=generator()))
     rows = masks.scored[NEURAL].view(8, -1)
     assert len({tuple(row.tolist()) for row in rows}) == 8
 
 
 def test_modalities_are_masked_independently_in_random_token() -> None:
     batch = make_batch(make_info(), windows=8, bins=50)
-    masks = draw(batch, {"random_token": 1.0}, 0.3, generator())
+    masks = draw(batch, {"random_token": 1.0}, Draw(ratio=0.3, generator=generator()))
     assert not torch.equal(masks.scored[NEURAL][..., 0], masks.scored["wheel"])
     assert not torch.equal(masks.scored["paw"], masks.scored["wheel"])
 
@@ -87,7 +87,7 @@ def test_scored_is_hidden_and_observed_and_never_visible(
     seed: int, missing: float, extra: float
 ) -> None:
     batch = make_batch(make_info(), seed=seed, missing=missing)
-    masks = draw(batch, ALL, 0.3, generator(seed), hide_visible=extra)
+    masks = draw(batch, ALL, Draw(ratio=0.3, generator=generator(seed)), hide_visible=extra)
     for name, scored in masks.scored.items():
         assert not (scored & masks.visible[name]).any()
         if name != NEURAL:
@@ -96,14 +96,14 @@ def test_scored_is_hidden_and_observed_and_never_visible(
 
 def test_the_same_seed_draws_the_same_masks() -> None:
     batch = make_batch(make_info())
-    first, second = (draw(batch, ALL, 0.3, generator(3)) for _ in range(2))
+    first, second = (draw(batch, ALL, Draw(ratio=0.3, generator=generator(3))) for _ in range(2))
     assert all(torch.equal(first.visible[k], second.visible[k]) for k in first.visible)
 
 
 def test_drawing_masks_leaves_the_batch_as_it_was() -> None:
     batch = make_batch(make_info())
     before = batch.activity.clone()
-    draw(batch, ALL, 0.3, generator())
+    draw(batch, ALL, Draw(ratio=0.3, generator=generator()))
     assert torch.equal(batch.activity, before)
 
 
@@ -117,4 +117,4 @@ def test_padding_bins_are_neither_visible_nor_scored() -> None:
 
 def test_an_unknown_scheme_names_the_nearest_one() -> None:
     with pytest.raises(UserError, match="did you mean 'encoding'"):
-        draw(make_batch(make_info()), {"encodin": 1.0}, 0.3, generator())
+        draw(make_batch(make_info()), {"encodin": 1.0}, Draw(ratio=0.3, generator=generator()))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from neuroduet.masking_published import PUBLISHED_SCHEMES, published_masks
+from neuroduet.masking.published import PUBLISHED_SCHEMES, published_masks
 from neuroduet.types import NEURAL, Batch
 
 BEHAVIOURS = ("choice", "block", "wheel", "whisker")

@@ -5,6 +5,7 @@ Heavy packages are imported inside the commands, so that ``neuroduet --help`` an
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -19,7 +20,9 @@ from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
     print_recordings,
+    print_run,
     print_scores,
+    question_progress,
     training_progress,
     write,
 )
@@ -27,15 +30,21 @@ from neuroduet.errors import UserError, unknown
 from neuroduet.options import (
     ConfigFile,
     Data,
+    Folds,
+    Horizon,
     MaxMinutes,
     OutDir,
     OutFile,
     OutRun,
+    Precision,
     Resume,
     Run,
     Sessions,
     Settings,
+    Units,
+    activity_options,
     budget,
+    half_or_single,
     names,
     spread_settings,
 )
@@ -220,8 +229,12 @@ def evaluate(
     sessions: Sessions = None,
     tasks: Annotated[
         str | None,
-        typer.Option("--tasks", metavar="A,B", help="Tasks, e.g. encoding,decoding,regions."),
+        typer.Option("--tasks", metavar="A,B", help="E.g. encoding,decoding,activity,regions."),
     ] = None,
+    folds: Folds = None,
+    horizon: Horizon = None,
+    units: Units = None,
+    precision: Precision = "32",
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Score table to write; RUN/scores.csv."),
@@ -233,9 +246,17 @@ def evaluate(
     from neuroduet.tasks.run import evaluate_run
 
     path = out or run / "scores.csv"
-    scores = evaluate_run(
-        run=run, data=data, sessions=names(sessions), tasks=names(tasks), out=path
-    )
+    with question_progress() as report:
+        scores = evaluate_run(
+            run=run,
+            data=data,
+            sessions=names(sessions),
+            tasks=names(tasks),
+            out=path,
+            options=activity_options(folds, horizon, units),
+            precision=half_or_single(precision),
+            progress=report,
+        )
     print_scores(scores)
     write(f"the scores of every session are in {path}")
 
@@ -255,6 +276,22 @@ def baselines(
 
     print_scores(score_baselines(data=data, out=out, sessions=names(sessions), config=resolved))
     write(f"the scores of every session are in {out}")
+
+
+@app.command()
+def info(
+    run: Run,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what a trained model is made of and what its training cost."""
+    _require_run(run)
+    from neuroduet.training.info import describe_run
+
+    found = describe_run(run=run)
+    if as_json:
+        write(json.dumps(found, indent=1))
+    else:
+        print_run(found)
 
 
 @app.command()

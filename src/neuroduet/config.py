@@ -121,24 +121,36 @@ class MaskingConfig(_Section):
 
     Attributes:
         schemes: Weight of each scheme; names are the keys of ``neuroduet.masking.SCHEMES``.
-        ratio: Probability that a bin is hidden in the within- and cross-modality schemes.
+        ratio: Probability that a bin is hidden in the schemes over time and modalities.
+        unit_ratio: Probability that a unit is hidden in the schemes over units.
         hide_visible: Fraction of otherwise visible bins hidden without being scored.
-        kind: ``independent`` draws per sample and modality; ``published`` shares one draw per
-            batch as the code of NEDS does (the schemes are then its five, equally often).
+        per: A scheme is drawn for every ``sample``, or for a whole ``batch``.
+        keep: Fraction of the hidden activity that stays readable, though it is scored.
+        random: Fraction of the hidden activity that reads a wrong value.
+        kind: ``independent`` draws per sample and modality; ``published`` draws as the published
+            code of the model does (``neds_published``, ``mtm_published``).
     """
 
     schemes: dict[str, float] = Field(
         default_factory=lambda: {
             "encoding": 1.0,
             "decoding": 1.0,
-            "self_spike": 1.0,
-            "self_behaviour": 1.0,
-            "random_token": 1.0,
+            "self_spike": 0.5,
+            "self_behaviour": 0.5,
+            "random_token": 0.5,
             "encoding_from": 0.5,
+            "neuron": 2.0,
+            "forward": 0.5,
+            "intra_region": 1.5,
+            "inter_region": 1.0,
         }
     )
     ratio: float = Field(0.3, gt=0, lt=1)
+    unit_ratio: float = Field(0.3, gt=0, lt=1)
     hide_visible: float = Field(0.1, ge=0, lt=1)
+    per: Literal["sample", "batch"] = "sample"
+    keep: float = Field(0.0, ge=0, lt=1)
+    random: float = Field(0.0, ge=0, lt=1)
     kind: Literal["independent", "published"] = "independent"
 
 
@@ -150,6 +162,12 @@ class ModelConfig(_Section):
         tokens: ``fused`` (one token per time bin, all modalities added) or ``separate`` (one token
             per modality and bin); a behaviour given once per trial is always one token.
         inputs: ``all``, ``activity`` (a decoding-only model) or ``behaviours`` (encoding-only).
+        behaviours: Whether behaviours are modalities at all; without them the model knows spikes
+            only (MtM), and behaviour is decoded from its frozen features.
+        prompts: Tell the model which question is asked by a prompt token, beside a session token;
+            the prompts ``causal`` and ``forward`` then allow attention to the past only.
+        hidden_units: How the input stitcher treats hidden units: ``infer`` reads the latents off
+            the visible ones, ``zero`` takes hidden ones for silent (as published).
         width: Model width D.
         layers: Number of transformer blocks.
         heads: Attention heads.
@@ -162,11 +180,15 @@ class ModelConfig(_Section):
         behaviour_kernel: Bins of the convolution over continuous behaviours.
         data_init: Start the stitchers from principal components of the training data.
         readout_dropout: Dropout before the read-out of behaviours given once per trial.
+        patch: Units in a patch (``ndt2``).
     """
 
     name: str = "translator"
     tokens: Literal["fused", "separate"] = "fused"
     inputs: Literal["all", "activity", "behaviours"] = "all"
+    behaviours: bool = True
+    prompts: bool = False
+    hidden_units: Literal["infer", "zero"] = "infer"
     width: int = Field(128, ge=8)
     layers: int = Field(3, ge=1)
     heads: int = Field(4, ge=1)
@@ -179,6 +201,7 @@ class ModelConfig(_Section):
     behaviour_kernel: Annotated[int, Field(ge=1), AfterValidator(_odd_or_zero)] = 17
     data_init: bool = True
     readout_dropout: float = Field(0.4, ge=0, lt=1)
+    patch: int = Field(128, ge=1)
 
 
 class LossConfig(_Section):
@@ -283,11 +306,16 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
-    def _check_heads(self) -> Config:
+    def _check_model(self) -> Config:
         if self.model.width % (2 * self.model.heads):
             raise ValueError(
                 f"model.width {self.model.width} must be a multiple of twice model.heads "
                 f"({self.model.heads}), because rotary positions pair the entries of a head"
+            )
+        if self.model.prompts and self.model.behaviours:
+            raise ValueError(
+                "model.prompts asks about activity only, and model.behaviours is true; set "
+                "model.behaviours=false, or leave the prompts out"
             )
         return self
 

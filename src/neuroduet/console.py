@@ -75,6 +75,91 @@ def print_scores(scores: Any, models: Sequence[str] | None = None) -> None:
     _print(render_rich(brief_table(scores, models) if models else summary_table(scores)))
 
 
+def print_run(run: Mapping[str, Any]) -> None:
+    """Print what a run is made of and what its training cost.
+
+    Args:
+        run: What :func:`neuroduet.training.info.describe_run` says of it.
+    """
+    _print_table(("run", str(run["run"])), _run_facts(run))
+    write("")
+    header = "session activity units regions window behaviours stitchers"
+    _print_table(header.split(), [_session_row(session) for session in run["sessions"]])
+    write("")
+    header = "seed steps epochs minutes windows stopped_by device threads precision"
+    _print_table(header.split(), [_training_row(one) for one in run["trainings"]])
+    write("")
+    rows = [
+        (str(one["seed"]), target, *_validation_row(score))
+        for one in run["trainings"]
+        for target, score in one["validation"].items()
+    ]
+    if rows:
+        _print_table(("seed", "validation score of", "last", "best", "at step"), rows)
+        write("")
+    write(f"operations: {run['operations_rule']}")
+
+
+def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    parameters, sessions, operations = run["parameters"], len(run["sessions"]), run["operations"]
+    behaviours = [f"{one['name']} ({one['kind']}, per {one['per']})" for one in run["behaviours"]]
+    bounded = not all(one["windows_exact"] for one in run["trainings"])
+    whole, weights = (f"{run['bytes'][part] / 1e6:.1f} MB" for part in ("run", "model"))
+    return [
+        ("preset", run["preset"]),
+        ("model", run["model"] + (f", {run['members']} members" if run["members"] > 1 else "")),
+        ("behaviours", ", ".join(behaviours) or "none"),
+        (
+            "parameters",
+            f"{parameters['total']:,}: {parameters['core']:,} shared, {parameters['stitchers']:,} "
+            f"in stitchers of {sessions} session{'' if sessions == 1 else 's'}",
+        ),
+        ("tokens of a window", f"{run['tokens_per_window']:,}"),
+        ("operations", "-" if operations is None else _at_most(f"{operations:.1e}", bounded)),
+        ("on disk", f"{whole}, of which the weights {weights}"),
+    ]
+
+
+def _session_row(session: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        session["id"],
+        session["activity"],
+        str(session["units"]),
+        "-" if session["regions"] is None else str(len(session["regions"])),
+        f"{session['bins']} x {1000 * session['bin_size_s']:g} ms",
+        ", ".join(session["behaviours"]) or "-",
+        f"{session['stitchers']:,}",
+    )
+
+
+def _training_row(training: Mapping[str, Any]) -> tuple[str, ...]:
+    epochs, minutes, windows = training["epochs"], training["minutes"], training["windows"]
+    gpu = training["gpu"] if training["device"] != "cpu" else None
+    return (
+        str(training["seed"]),
+        _known(training["steps"]),
+        "-" if epochs is None else f"{epochs:.1f}",
+        "-" if minutes is None else f"{minutes:.2f}",
+        "-" if windows is None else _at_most(f"{windows:,}", not training["windows_exact"]),
+        _known(training["stopped_by"]),
+        training["device"] + (f" ({gpu})" if gpu else ""),
+        _known(training["threads"]),
+        training["precision"],
+    )
+
+
+def _validation_row(score: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"{score['final']:.3f}", f"{score['best']:.3f}", f"{score['best_step']:,}"
+
+
+def _known(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def _at_most(text: str, bounded: bool) -> str:
+    return f"at most {text}" if bounded else text
+
+
 def print_findings(findings: Iterable[Any]) -> None:
     """Print what the doctor found, then what to do about it.
 
@@ -122,6 +207,34 @@ def training_progress() -> Iterator[Callable[[Any, float, dict[str, float]], Non
         yield report
 
 
+@contextmanager
+def question_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far questions about units are: a bar, or a line per tenth when piped.
+
+    Yields:
+        The function that evaluation calls after every block of questions with what they are about,
+        how many are answered and how many there are.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    console = _console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task, shown, subject = bar.add_task("questions about units", total=None), -1, ""
+
+        def report(about: str, done: int, count: int) -> None:
+            nonlocal shown, subject
+            shown = -1 if about != subject else shown
+            subject = about
+            bar.update(task, completed=done, total=count, description=about)
+            if bar.disable and int(10 * done / count) > shown:
+                shown = int(10 * done / count)
+                write(f"{about}: {done} of {count} questions", stderr=True)
+
+        yield report
+
+
 def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich import box
     from rich.table import Table
@@ -129,9 +242,9 @@ def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     for name in header:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")  # Text: brackets in names are no markup
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: brackets in names are no markup
+        table.add_row(*(Text(cell) for cell in row))
     _print(table)
 
 

@@ -1,8 +1,12 @@
-"""The loss of NEDS as published (reference, section 5), defect D3 included.
+"""The losses of NEDS and of MtM as published (reference, section 5), defects included.
 
-The cross-entropy of a behaviour given once per trial is summed over all samples, also those that
-saw the label, and divided by the number of hidden *tokens*, one hundred per window; it therefore
-weighs a hundredth of a mean. :mod:`neuroduet.losses` holds the corrected losses.
+MtM: a plain sum over scored entries, so that schemes and sessions differ tenfold in gradient.
+
+NEDS (its defect D3): the cross-entropy of a behaviour given once per trial is summed over all
+samples, also those that saw the label, and divided by the number of hidden *tokens*, one hundred
+per window; it therefore weighs a hundredth of a mean.
+
+:mod:`neuroduet.losses` holds the corrected losses.
 """
 
 from __future__ import annotations
@@ -58,6 +62,33 @@ def published_loss(
     """The plain sum of :func:`published_losses` for a step of one micro-batch."""
     losses = published_losses([prediction], [batch], [masks], None if scales is None else [scales])
     return sum(losses.values(), torch.zeros((), device=batch.activity.device))
+
+
+def published_mtm_losses(
+    predictions: Sequence[Prediction],
+    batches: Sequence[Batch],
+    masks: Sequence[Masks],
+    scales: Sequence[Scales] | None = None,
+) -> dict[str, Float[Tensor, ""]]:
+    """Sum of ``exp(x) - y x`` over all scored entries of a step: not a mean (MtM, section 5).
+
+    Args:
+        predictions: What the model said of each micro-batch.
+        batches: True values.
+        masks: ``scored`` decides what counts.
+        scales: Of each micro-batch, whether its activity is counts; the sum of traces is that of
+            squared errors. Default: counts.
+
+    Returns:
+        Loss of the activity, exactly 0 where nothing is scored.
+    """
+    given: Sequence[Scales | None] = scales if scales is not None else [None] * len(batches)
+    sums = [
+        _activity(prediction.activity, batch, mask.scored[NEURAL], scale)[0]
+        for prediction, batch, mask, scale in zip(predictions, batches, masks, given, strict=True)
+        if prediction.activity is not None
+    ]
+    return {NEURAL: torch.stack(sums).sum()}
 
 
 def _ratio(parts: list[Part]) -> Float[Tensor, ""]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from neuroduet.errors import unknown
+
+if TYPE_CHECKING:
+    from neuroduet.tasks.task import ActivityOptions
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
 Data = Annotated[
@@ -30,6 +35,23 @@ Settings = Annotated[
 MaxMinutes = Annotated[
     float | None,
     typer.Option("--max-minutes", metavar="M", min=0.01, help="Stop training after M minutes."),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds", metavar="K", min=2, help="Hide units in K groups; one by one if not given."
+    ),
+]
+Horizon = Annotated[
+    int | None,
+    typer.Option("--horizon", metavar="BINS", min=1, help="Bins that forward prediction hides."),
+]
+Units = Annotated[
+    str | None,
+    typer.Option("--units", metavar="A,B", help="Units to ask about; all if not given."),
+]
+Precision = Annotated[
+    str, typer.Option("--precision", metavar="P", help="32, or bf16 (twice as fast).")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")]
 
@@ -68,3 +90,35 @@ def spread_settings(words: list[str]) -> list[str]:
             spread.append("--set")
         spread.append(word)
     return spread
+
+
+def activity_options(folds: int | None, horizon: int | None, units: str | None) -> ActivityOptions:
+    """The options of the activity tasks.
+
+    Args:
+        folds: See :class:`~neuroduet.tasks.task.ActivityOptions`.
+        horizon: The same.
+        units: Unit ids separated by commas.
+    """
+    from neuroduet.tasks.task import ActivityOptions
+
+    wanted = names(units)
+    return ActivityOptions(
+        folds=folds, horizon=horizon, units=None if wanted is None else tuple(wanted)
+    )
+
+
+def half_or_single(text: str) -> Literal["32", "bf16"]:
+    """A precision as the user wrote it.
+
+    Args:
+        text: ``32`` or ``bf16``.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if text == "32":
+        return "32"
+    if text == "bf16":
+        return "bf16"
+    raise unknown("precision", text, ("32", "bf16"))

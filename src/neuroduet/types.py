@@ -9,6 +9,7 @@ Shape letters, used in annotations and in the suffixes of tensor names:
 ``C``   channels of one continuous behaviour
 ``K``   classes of one categorical behaviour
 ``L``   tokens seen by the transformer
+``Q``   questions about units, each hiding some of them
 ``D``   model width
 ``R``   rank of a low-rank stitcher
 ``S``   sessions
@@ -118,11 +119,29 @@ class Masks:
 
     For :data:`NEURAL` the masks broadcast to ``(B, T, N)``: whole bins are ``(B, T, 1)``, whole
     units ``(B, 1, N)``. For behaviours they are ``(B, T)`` (per bin) or ``(B,)`` (per trial).
-    ``scored`` is already restricted to observed values in valid bins.
+    ``scored`` is already restricted to observed values in valid bins. ``prompt`` says which
+    question is asked, as an index into :data:`neuroduet.masking.PROMPTS`, -1 for none.
     """
 
     visible: dict[str, Bool[Tensor, "B ..."]]
     scored: dict[str, Bool[Tensor, "B ..."]]
+    prompt: Int[Tensor, " B"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitQuestions:
+    """Questions about single units: each hides some for whole windows and asks about some of them.
+
+    Co-smoothing has one question per unit (or fold of units), inter-region prediction one per
+    region; no unit is asked about twice.
+
+    Attributes:
+        hidden: True where a question hides a unit.
+        scored: True where a question asks about a unit; only hidden ones are asked about.
+    """
+
+    hidden: Bool[Tensor, "Q N"]
+    scored: Bool[Tensor, "Q N"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from published_world import BLOCK, CHOICE, PUBLISHED, SMALL, WHEEL, batch_of, in
 
 from neuroduet.errors import UserError
 from neuroduet.losses_published import published_loss, published_losses
-from neuroduet.masking import encoding, hide, to_masks
-from neuroduet.masking_published import published_masks
+from neuroduet.masking import hide, to_masks
+from neuroduet.masking.published import published_masks
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.nn.published import PublishedAttention, PublishedTrunk, rotary_phases
 from neuroduet.nn.ranges import BehaviourRanges, behaviour_ranges
@@ -321,7 +321,7 @@ def test_a_value_that_was_not_observed_is_hidden_whatever_the_mask_says():
 def test_encoding_does_not_depend_on_the_spikes_under_the_encoding_scheme():
     model = NedsPublished(SMALL, [info(5)]).eval()
     batch = batch_of(info(5), 2)
-    visible = to_masks(batch, encoding(batch, 0.3, torch.Generator())).visible
+    visible = to_masks(batch, hide(batch, {NEURAL: True})).visible
     silent = dataclasses.replace(batch, activity=torch.zeros_like(batch.activity))
     with torch.no_grad():
         assert equal(model([batch], [visible])[0], model([silent], [visible])[0])

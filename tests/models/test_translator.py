@@ -9,7 +9,7 @@ from worlds import BEHAVIOURS, make_batch, make_info
 from neuroduet.config import Config, ModelConfig
 from neuroduet.errors import UserError
 from neuroduet.losses import modality_losses
-from neuroduet.masking import draw, hide, to_masks
+from neuroduet.masking import Draw, draw, hide, to_masks
 from neuroduet.models import build
 from neuroduet.models.translator import Translator
 from neuroduet.types import NEURAL, Batch, Prediction
@@ -65,7 +65,7 @@ def test_predictions_have_the_shapes_of_what_they_predict(tokens: str) -> None:
 @pytest.mark.parametrize("scheme", ["encoding", "decoding", "self_spike", "random_token"])
 def test_hidden_values_do_not_change_a_single_bit_of_the_output(tokens: str, scheme: str) -> None:
     model, batch = make(tokens), make_batch(INFOS[0])
-    masks = draw(batch, {scheme: 1.0}, 0.3, torch.Generator().manual_seed(1))
+    masks = draw(batch, {scheme: 1.0}, Draw(ratio=0.3, generator=torch.Generator().manual_seed(1)))
     hidden = {name: ~seen for name, seen in masks.visible.items()}
     plain = model([batch], [masks.visible])[0]
     changed = model([scrambled(batch, hidden)], [masks.visible])[0]
@@ -175,7 +175,11 @@ def test_every_used_parameter_gets_a_gradient_and_survives_a_state_dict(
     torch.manual_seed(0)
     model = build(small(tokens, inputs=inputs, dropout=0.0), INFOS[:1])
     batch = make_batch(INFOS[0], windows=16)
-    masks = draw(batch, {"random_token": 1.0}, 0.5, torch.Generator().manual_seed(0))
+    masks = draw(
+        batch,
+        {"random_token": 1.0, "neuron": 1.0},
+        Draw(ratio=0.5, generator=torch.Generator().manual_seed(0)),
+    )
     out = model([batch], [masks.visible])[0]
     losses = modality_losses(
         out, batch, masks, model.behaviours, model.scales("a/1"), Config().loss

@@ -179,7 +179,7 @@ def test_every_epoch_shows_every_training_window_once(data: Path) -> None:
         seen = [
             window
             for _, parts in steps
-            for batch, _ in parts
+            for batch, _, _ in parts
             if batch.session == session.info.id
             for window in batch.windows.tolist()
         ]
@@ -192,7 +192,7 @@ def test_steps_do_not_depend_on_where_a_run_was_resumed(data: Path) -> None:
     whole = list(Steps(sessions, config, 0, 8))
     for (one, parts), (other, again) in zip(whole[5:], Steps(sessions, config, 5, 8), strict=True):
         assert one == other
-        for (batch, masks), (batch_, masks_) in zip(parts, again, strict=True):
+        for (batch, masks, _), (batch_, masks_, _) in zip(parts, again, strict=True):
             assert torch.equal(batch.windows, batch_.windows)
             assert same(masks.visible, masks_.visible)
             assert same(masks.scored, masks_.scored)
@@ -407,7 +407,7 @@ def test_a_step_minimises_the_mean_over_its_windows(data: Path, tmp_path: Path) 
         set_up_session(model, session)
     ((_, parts),) = Steps(sessions, config, 0, 1)
     sums, windows = {}, 0
-    for batch, masks in parts:
+    for batch, masks, _ in parts:
         (answer,) = model([batch], [masks.visible])
         scales = model.scales(batch.session)
         for name, loss in modality_losses(

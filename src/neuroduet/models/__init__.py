@@ -8,15 +8,23 @@ from neuroduet.config import ModelConfig
 from neuroduet.data.session import Session
 from neuroduet.errors import unknown
 from neuroduet.models.initialise import set_up_ranges, set_up_stitchers
+from neuroduet.models.mtm_published import MtmPublished
+from neuroduet.models.ndt2 import Ndt2, set_up_offsets
 from neuroduet.models.neds_published import NedsPublished
+from neuroduet.models.poyo import Poyo
 from neuroduet.models.translator import Translator
 from neuroduet.types import Behaviour, SessionInfo
 
-Model = Translator | NedsPublished
+Model = Translator | NedsPublished | MtmPublished | Ndt2 | Poyo
 
-MODELS: dict[str, type[Translator] | type[NedsPublished]] = {
+MODELS: dict[
+    str, type[Translator] | type[NedsPublished] | type[MtmPublished] | type[Ndt2] | type[Poyo]
+] = {
     "translator": Translator,
     "neds_published": NedsPublished,
+    "mtm_published": MtmPublished,
+    "ndt2": Ndt2,
+    "poyo": Poyo,
 }
 
 
@@ -44,7 +52,7 @@ def build(
 
 
 def set_up_session(model: Model, session: Session) -> None:
-    """Give a session's stitchers what they need from its training windows.
+    """Give a session's stitchers what they need from its training windows: nothing, for MtM.
 
     Args:
         model: Model that already has stitchers for the session.
@@ -52,5 +60,9 @@ def set_up_session(model: Model, session: Session) -> None:
     """
     if isinstance(model, NedsPublished):
         set_up_ranges(model, session)
-    else:
+    elif isinstance(model, Ndt2):
+        set_up_offsets(model, session)
+    elif isinstance(model, Poyo):
+        model.set_statistics(session.info.id, session.statistics)
+    elif isinstance(model, Translator):
         set_up_stitchers(model, session)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
 from neuroduet.errors import UserError, unknown
-from neuroduet.models.translator import union_of_behaviours
+from neuroduet.models.modalities import pad_bins, union_of_behaviours
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.published import (
     InputStitch,
@@ -127,13 +127,19 @@ class NedsPublished(nn.Module):
             assert isinstance(table, Tables)
             table.grow(len(self.session_infos))
 
-    def forward(self, batches: Sequence[Batch], visible: Sequence[Visible]) -> list[Prediction]:
+    def forward(
+        self,
+        batches: Sequence[Batch],
+        visible: Sequence[Visible],
+        prompts: Sequence[Tensor | None] | None = None,
+    ) -> list[Prediction]:
         """Predict every modality of every batch.
 
         Args:
             batches: Micro-batches, each of one session; they pass the trunk together.
             visible: For each batch, what may be seen of each modality; a behaviour given once per
                 trial takes ``(B,)``, or ``(B, T)`` to hide only some of its tokens.
+            prompts: Not used.
 
         Returns:
             One prediction per batch.
@@ -208,9 +214,9 @@ class NedsPublished(nn.Module):
         seen, activity = visible[NEURAL], batch.activity
         if seen.shape[-1] > 1:
             activity = activity.masked_fill(~seen, 0.0)
-        tokens = self._own(self.inputs, batch.session)[NEURAL](_pad(activity, self.bins))
+        tokens = self._own(self.inputs, batch.session)[NEURAL](pad_bins(activity, self.bins))
         whole_bin = seen.any(-1).expand(batch.valid.shape) & batch.valid
-        return tokens, _pad(whole_bin, self.bins)
+        return tokens, pad_bins(whole_bin, self.bins)
 
     def _stitch_behaviour(
         self, behaviour: Behaviour, batch: Batch, visible: Visible
@@ -228,9 +234,9 @@ class NedsPublished(nn.Module):
             values = self._range(batch.session, name).to_unit(values)
         stitch = stitchers[module_key(name)]
         if behaviour.per == "bin":
-            return stitch(_pad(values, self.bins)), _pad(seen & observed, self.bins)
+            return stitch(pad_bins(values, self.bins)), pad_bins(seen & observed, self.bins)
         seen = seen if seen.ndim > 1 else seen[:, None].expand(batch.valid.shape)
-        return stitch(values), _pad(seen & observed[:, None] & batch.valid, self.bins)
+        return stitch(values), pad_bins(seen & observed[:, None] & batch.valid, self.bins)
 
     # 2. mask ----------------------------------------------------------------------------------
 
@@ -316,9 +322,3 @@ def in_published_order(behaviours: Sequence[Behaviour]) -> tuple[Behaviour, ...]
     """Behaviours of the publication first and in its order, then the others as they came."""
     rank = {name: index for index, name in enumerate(PUBLISHED_ORDER)}
     return tuple(sorted(behaviours, key=lambda b: rank.get(b.name, len(rank))))
-
-
-def _pad(x: Tensor, bins: int) -> Tensor:
-    """Zeros (false) appended to the time axis (1) up to ``bins``."""
-    missing = bins - x.shape[1]
-    return torch.cat([x, x.new_zeros(len(x), missing, *x.shape[2:])], dim=1) if missing else x

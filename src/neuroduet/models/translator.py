@@ -14,18 +14,32 @@ What follows is the way of a batch through the model:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from neuroduet.config import ModelConfig
+from neuroduet.masking import PROMPTS
+from neuroduet.models.modalities import Prompt, causal_windows, pad_bins, union_of_behaviours
 from neuroduet.nn.blocks import Trunk
 from neuroduet.nn.dropout import Dropout
+from neuroduet.nn.heads import PooledHead, Standardiser
 from neuroduet.nn.stitch import InputStitch, OutputStitch, SmoothingConv, module_key
 from neuroduet.nn.tokens import BehaviourEmbedding, sinusoids
-from neuroduet.types import NEURAL, Batch, Behaviour, Prediction, Scales, SessionInfo
+from neuroduet.types import (
+    NEURAL,
+    Batch,
+    Behaviour,
+    Prediction,
+    Scales,
+    SessionInfo,
+    UnitQuestions,
+)
+
+EMBEDDING_GAIN = 5.0
+"""Latents start shrunk to a fraction of unit variance; positions do not, and would drown them."""
 
 Visible = Mapping[str, Tensor]
 
@@ -48,20 +62,26 @@ class Translator(nn.Module):
         super().__init__()
         self.config = config
         self.behaviours = tuple(behaviours or union_of_behaviours(sessions))
-        self.per_bin = [b for b in self.behaviours if b.per == "bin"]
-        self.per_trial = [b for b in self.behaviours if b.per == "trial"]
+        self.modalities = self.behaviours if config.behaviours else ()
+        self.per_bin = [b for b in self.modalities if b.per == "bin"]
+        self.per_trial = [b for b in self.modalities if b.per == "trial"]
         self.session_infos: dict[str, SessionInfo] = {}
         width, rank = config.width, config.input_rank or config.width
         self.smooth = SmoothingConv(rank, config.input_kernel) if config.input_kernel else None
         self.from_rank = nn.Linear(rank, width) if config.input_rank else nn.Identity()
+        if isinstance(self.from_rank, nn.Linear):
+            nn.init.normal_(self.from_rank.weight, std=EMBEDDING_GAIN * rank**-0.5)
         self.hidden_activity = nn.Parameter(torch.randn(width) * 0.02)
         self.embeddings = nn.ModuleDict(
             {
                 module_key(b.name): BehaviourEmbedding(b, width, config.behaviour_kernel)
-                for b in self.behaviours
+                for b in self.modalities
             }
         )
-        self.kinds = nn.Parameter(torch.randn(1 + len(self.behaviours), width) * 0.02)
+        self.kinds = nn.Parameter(torch.randn(1 + len(self.modalities), width) * 0.02)
+        self.prompts = (
+            nn.Parameter(torch.randn(len(PROMPTS) + 1, width) * 0.02) if config.prompts else None
+        )
         self.token_dropout = Dropout(config.dropout)
         self.trunk = Trunk(width, config.layers, config.heads, config.feed_forward, config.dropout)
         self.to_rank = (
@@ -69,6 +89,7 @@ class Translator(nn.Module):
             if config.output_rank
             else nn.Identity()
         )
+        self.skip = nn.Parameter(torch.zeros(rank, config.output_rank or width))
         self.heads = nn.ModuleDict(
             {
                 module_key(b.name): (
@@ -76,7 +97,7 @@ class Translator(nn.Module):
                     if b.per == "bin"
                     else PooledHead(width, b.size, config.readout_dropout)
                 )
-                for b in self.behaviours
+                for b in self.modalities
             }
         )
         self.inputs = nn.ModuleDict()
@@ -96,7 +117,11 @@ class Translator(nn.Module):
         units = len(info.units)
         self.session_infos[info.id] = info
         self.inputs[key] = InputStitch(
-            units, config.input_rank or config.width, info.is_poisson, config.unit_dropout
+            units,
+            config.input_rank or config.width,
+            info.is_poisson,
+            config.unit_dropout,
+            silence=self.silence,
         )
         self.outputs[key] = OutputStitch(
             units, config.output_rank or config.width, info.is_poisson
@@ -106,27 +131,96 @@ class Translator(nn.Module):
             {module_key(b.name): Standardiser(b.size) for b in info.behaviours}
         )
 
-    def forward(self, batches: Sequence[Batch], visible: Sequence[Visible]) -> list[Prediction]:
+    def forward(
+        self,
+        batches: Sequence[Batch],
+        visible: Sequence[Visible],
+        prompts: Sequence[Prompt] | None = None,
+    ) -> list[Prediction]:
         """Predict every modality of every batch.
 
         Args:
             batches: Micro-batches, each of one session; they pass the trunk together.
             visible: For each batch, what may be seen of each modality.
+            prompts: For each batch, which question is asked in every sample
+                (:attr:`neuroduet.types.Masks.prompt`); only models with prompts heed it.
 
         Returns:
             One prediction per batch.
         """
-        x_BLD, bins = self._encode(batches, visible)
-        sizes = [len(batch.windows) for batch in batches]
+        encoded = self._encode(batches, visible, prompts or [None] * len(batches))
         return [
-            self._read(x_bLD, batch, bins)
-            for x_bLD, batch in zip(x_BLD.split(sizes), batches, strict=True)
+            self._read(one, batch, encoded[0].tokens.shape[1])
+            for one, batch in zip(encoded, batches, strict=True)
         ]
 
-    def latents(self, batch: Batch, visible: Visible) -> Float[Tensor, "B T R"]:
+    def latents(
+        self, batch: Batch, visible: Visible, prompt: Prompt = None
+    ) -> Float[Tensor, "B T R"]:
         """What the output stitcher of a batch's session turns into log-rates."""
-        x_BLD, bins = self._encode([batch], [visible])
-        return self.to_rank(x_BLD[:, :bins])
+        return self._latents(self._encode([batch], [visible], [prompt])[0])
+
+    @property
+    def silence(self) -> bool:
+        """Whether a hidden unit reads as a silent one."""
+        return self.config.hidden_units == "zero"
+
+    def low_rank(
+        self,
+        batch: Batch,
+        seen: Bool[Tensor, "B T _"],
+        causal: Bool[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B T R"]:
+        """What the visible activity says about the latents, smoothed over time.
+
+        Args:
+            batch: Windows.
+            seen: What may be seen of the activity.
+            causal: Samples in which no bin may depend on later ones.
+        """
+        stitched = self.input_stitch(batch.session)(batch.activity, seen)
+        return self._smoothed(stitched, causal)
+
+    def answer_units(
+        self, batch: Batch, visible: Visible, questions: UnitQuestions, prompt: int = -1
+    ) -> Float[Tensor, "B T N"]:
+        """Predict units that are hidden in turns, without doing again what all turns share.
+
+        The input stitcher is linear, so hiding a unit subtracts its own rank-one share from the
+        projection of all units; the output stitcher is evaluated for the units asked about only.
+        What comes between runs on all questions as one batch. The answers are those of
+        :meth:`forward` on one question after the other.
+
+        Args:
+            batch: Windows with all activity.
+            visible: What may be seen before any unit is hidden.
+            questions: Which units each question hides and asks about.
+            prompt: Index into :data:`neuroduet.masking.PROMPTS`, -1 for none.
+
+        Returns:
+            Log expected counts or traces of the units asked about; 0 elsewhere.
+        """
+        count, n = len(questions.hidden), len(batch.windows)
+        repeated = _repeat(batch, count)
+        seen = {name: mask.repeat(count, *[1] * (mask.ndim - 1)) for name, mask in visible.items()}
+        prompts = (
+            None if prompt < 0 else torch.full((count * n,), prompt, device=batch.valid.device)
+        )
+        causal = self._causal(repeated, prompts)
+        stitch = self.input_stitch(batch.session)
+        low_rank = stitch.without(batch.activity, questions.hidden)
+        whole_bin = (seen[NEURAL] & repeated.valid[..., None]).any(-1, keepdim=True)
+        low_rank = low_rank.flatten(0, 1).masked_fill(~whole_bin, 0.0)
+        low_rank = self._smoothed(low_rank, causal)
+        activity = self._embed_low_rank(low_rank, whole_bin)
+        tokens = self._tokens(activity, repeated, seen, prompts, batch.activity.shape[1])
+        mixed = self._mix(tokens, repeated.valid, causal)
+        latents = self._latents(_Encoded(mixed, low_rank)).unflatten(0, (count, n))
+        output = self.output_stitch(batch.session)
+        answers = batch.activity.new_zeros(batch.activity.shape)
+        for latent, asked in zip(latents, questions.scored, strict=True):
+            answers[:, :, asked] = output(latent, asked).float()
+        return answers
 
     def scales(self, session: str) -> Scales:
         """Training statistics of a session, for the loss."""
@@ -176,16 +270,16 @@ class Translator(nn.Module):
 
     # 1. stitch --------------------------------------------------------------------------------
 
-    def _embed_activity(self, batch: Batch, visible: Visible) -> Float[Tensor, "B T D"]:
-        seen = visible[NEURAL]
-        if self.config.inputs == "behaviours":
-            seen = torch.zeros_like(seen)
-        low_rank = self.input_stitch(batch.session)(batch.activity, seen)
-        if self.smooth is not None:
-            low_rank = self.smooth(low_rank)
-        whole_bin = seen.any(-1, keepdim=True) & batch.valid[..., None]
+    def _smoothed(
+        self, low_rank: Float[Tensor, "B T R"], causal: Bool[Tensor, " B"] | None
+    ) -> Float[Tensor, "B T R"]:
+        return low_rank if self.smooth is None else self.smooth(low_rank, causal)
+
+    def _embed_low_rank(
+        self, low_rank: Float[Tensor, "B T R"], seen: Bool[Tensor, "B T 1"]
+    ) -> Float[Tensor, "B T D"]:
         embedded = self.from_rank(low_rank)
-        return torch.where(whole_bin, embedded, self.hidden_activity.to(embedded.dtype))
+        return torch.where(seen, embedded, self.hidden_activity.to(embedded.dtype))
 
     def _embed_behaviour(
         self, behaviour: Behaviour, batch: Batch, visible: Visible
@@ -208,19 +302,43 @@ class Translator(nn.Module):
     # 2. tokens, 3. trunk -------------------------------------------------------------------------
 
     def _encode(
-        self, batches: Sequence[Batch], visible: Sequence[Visible]
-    ) -> tuple[Float[Tensor, "B L D"], int]:
-        """Tokens after the trunk, and the number of bins each stream of them has."""
+        self, batches: Sequence[Batch], visible: Sequence[Visible], prompts: Sequence[Prompt]
+    ) -> list[_Encoded]:
+        """Tokens after the trunk, per batch; all batches pass it together."""
         bins = max(batch.activity.shape[1] for batch in batches)
-        tokens = [
-            self._tokens(batch, seen, bins) for batch, seen in zip(batches, visible, strict=True)
-        ]
-        valid = torch.cat([_pad(batch.valid, bins) for batch in batches])
-        x_BLD = self.token_dropout(torch.cat(tokens))
-        return self.trunk(x_BLD, self._positions(bins), self._allowed(valid)), bins
+        causal, low_rank, tokens = [], [], []
+        for batch, modalities, prompt in zip(batches, visible, prompts, strict=True):
+            seen = modalities[NEURAL] & batch.valid[..., None]
+            if self.config.inputs == "behaviours":
+                seen = torch.zeros_like(seen)
+            causal.append(self._causal(batch, prompt))
+            low_rank.append(self.low_rank(batch, seen, causal[-1]))
+            activity = self._embed_low_rank(low_rank[-1], seen.any(-1, keepdim=True))
+            tokens.append(self._tokens(activity, batch, modalities, prompt, bins))
+        valid = torch.cat([pad_bins(batch.valid, bins) for batch in batches])
+        mixed = self._mix(torch.cat(tokens), valid, _joined(causal, batches))
+        parts = mixed.split([len(batch.windows) for batch in batches])
+        return [_Encoded(x, low) for x, low in zip(parts, low_rank, strict=True)]
 
-    def _tokens(self, batch: Batch, visible: Visible, bins: int) -> Float[Tensor, "B L D"]:
-        per_bin = [self._embed_activity(batch, visible)]
+    def _mix(
+        self,
+        x_BLD: Float[Tensor, "B L D"],
+        valid: Bool[Tensor, "B T"],
+        causal: Bool[Tensor, " B"] | None,
+    ) -> Float[Tensor, "B L D"]:
+        """Tokens after the trunk."""
+        positions = self._positions(valid.shape[1])
+        return self.trunk(self.token_dropout(x_BLD), positions, self._allowed(valid, causal))
+
+    def _tokens(
+        self,
+        activity: Float[Tensor, "B T D"],
+        batch: Batch,
+        visible: Visible,
+        prompt: Prompt,
+        bins: int,
+    ) -> Float[Tensor, "B L D"]:
+        per_bin = [activity]
         per_bin += [self._embed_behaviour(b, batch, visible) for b in self.per_bin]
         per_trial = [self._embed_behaviour(b, batch, visible) for b in self.per_trial]
         dynamic = [x + kind for x, kind in zip(per_bin, self._kinds(self.per_bin), strict=True)]
@@ -234,39 +352,82 @@ class Translator(nn.Module):
             for vector in per_trial:
                 fused = fused + vector[:, None]
             dynamic = [fused]
-        tokens = [_pad(x + position, bins) for x in dynamic] + [x[:, None] for x in static]
-        return torch.cat(tokens, dim=1) + self.session_vectors[module_key(batch.session)]
+        tokens = [pad_bins(x + position, bins) for x in dynamic] + [x[:, None] for x in static]
+        session = self.session_vectors[module_key(batch.session)]
+        if self.prompts is None:
+            return torch.cat(tokens, dim=1) + session
+        asked = self._asked(batch, prompt)
+        prefix = torch.stack([session.expand(len(asked), -1), self.prompts[asked]], dim=1)
+        return torch.cat([*tokens, prefix], dim=1)
+
+    def _asked(self, batch: Batch, prompt: Prompt) -> Int[Tensor, " B"]:
+        """Row of the prompt table of every sample; the last one is "no question in particular"."""
+        device = batch.valid.device
+        if prompt is None:
+            return torch.full((len(batch.windows),), len(PROMPTS), device=device)
+        return torch.where(prompt < 0, len(PROMPTS), prompt.to(device))
+
+    def _causal(self, batch: Batch, prompt: Prompt) -> Bool[Tensor, "_"] | None:
+        """Windows whose prompt allows no look ahead; ``None`` if there is none."""
+        causal = causal_windows(batch, prompt)
+        return causal if self.prompts is not None and bool(causal.any()) else None
 
     def _kinds(self, behaviours: Sequence[Behaviour], first: bool = True) -> list[Tensor]:
         """Modality vectors of some behaviours, the activity's first."""
-        own = [self.kinds[1 + self.behaviours.index(b)] for b in behaviours]
+        own = [self.kinds[1 + self.modalities.index(b)] for b in behaviours]
         return [self.kinds[0], *own] if first else own
 
     @property
     def _streams(self) -> int:
         return 1 if self.config.tokens == "fused" else 1 + len(self.per_bin)
 
+    @property
+    def _extra(self) -> int:
+        """Tokens behind the bins: one per trial variable, and session and prompt."""
+        return len(self.per_trial) + (0 if self.prompts is None else 2)
+
     def _positions(self, bins: int) -> Float[Tensor, " L"]:
         time = torch.arange(bins, dtype=torch.float32).repeat(self._streams)
-        return torch.cat([time, torch.zeros(len(self.per_trial))])
+        return torch.cat([time, torch.zeros(self._extra)])
 
-    def _allowed(self, valid: Bool[Tensor, "B T"]) -> Bool[Tensor, "B 1 L"] | None:
-        """Padding bins are never attended to; ``None`` (all) keeps the fastest kernel."""
-        if bool(valid.all()):
+    def _allowed(
+        self, valid: Bool[Tensor, "B T"], causal: Bool[Tensor, " B"] | None
+    ) -> Bool[Tensor, "B _ L"] | None:
+        """Who may attend to whom; ``None`` (all) keeps the fastest kernel.
+
+        Nobody attends to padding. In causal samples a bin attends to itself, earlier bins and the
+        session and prompt tokens, which attend to each other only: through them the published
+        model leaks the future (MtM, defect 1).
+        """
+        if causal is None and bool(valid.all()):
             return None
-        static = torch.ones(len(valid), len(self.per_trial), dtype=torch.bool, device=valid.device)
-        return torch.cat([valid.repeat(1, self._streams), static], dim=1)[:, None]
+        always = torch.ones(len(valid), self._extra, dtype=torch.bool, device=valid.device)
+        allowed = torch.cat([valid.repeat(1, self._streams), always], dim=1)[:, None]
+        if causal is None:
+            return allowed
+        bins, length = valid.shape[1], allowed.shape[-1]
+        past = torch.ones(length, length, dtype=torch.bool, device=valid.device).tril()
+        past[:bins, bins:] = True
+        past[bins:] = False
+        past[bins:, bins:] = True
+        return allowed & (past | ~causal[:, None, None])
 
     # 4. read out ------------------------------------------------------------------------------
 
-    def _read(self, x_BLD: Float[Tensor, "B L D"], batch: Batch, padded: int) -> Prediction:
-        bins = batch.activity.shape[1]
+    def _latents(self, encoded: _Encoded) -> Float[Tensor, "B T R"]:
+        """Latents of the activity: what the trunk says, beside the smoothed input itself."""
+        bins = encoded.low_rank.shape[1]
+        return self.to_rank(encoded.tokens[:, :bins]) + encoded.low_rank @ self.skip
+
+    def _read(self, encoded: _Encoded, batch: Batch, length: int) -> Prediction:
+        x_BLD, bins = encoded.tokens, batch.activity.shape[1]
+        padded = (length - self._extra) // self._streams
         streams = x_BLD[:, : padded * self._streams].unflatten(1, (self._streams, padded))
         streams = streams[:, :, :bins]
         stitch = self.output_stitch(batch.session)
         activity = None
         if self.config.inputs != "activity":
-            activity = stitch(self.to_rank(streams[:, 0])).float()
+            activity = stitch(self._latents(encoded)).float()
         predicted = {}
         if self.config.inputs != "behaviours":
             for index, behaviour in enumerate(self.per_bin):
@@ -292,59 +453,39 @@ class Translator(nn.Module):
         return self.standardiser(session, behaviour).restore(values)
 
 
-class PooledHead(nn.Module):
-    """Read-out of one value per window: its own token beside a learned average over time."""
+@dataclass(frozen=True)
+class _Encoded:
+    """Tokens after the trunk, and the smoothed low-rank activity they were made from."""
 
-    def __init__(self, width: int, size: int, dropout: float) -> None:
-        super().__init__()
-        self.query = nn.Linear(width, 1)
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(2 * width, size)
-
-    def forward(
-        self,
-        own: Float[Tensor, "B D"],
-        stream: Float[Tensor, "B T D"],
-        valid: Bool[Tensor, "B T"],
-    ) -> Float[Tensor, "B K"]:
-        """Logits or values of each window."""
-        scores = self.query(stream)[..., 0].masked_fill(~valid, -torch.inf)
-        pooled = (functional.softmax(scores, dim=1)[..., None] * stream).sum(1)
-        return self.linear(self.dropout(torch.cat([own, pooled], dim=-1)))
+    tokens: Float[Tensor, "B L D"]
+    low_rank: Float[Tensor, "B T R"]
 
 
-class Standardiser(nn.Module):
-    """Mean and standard deviation of a continuous behaviour on a session's training windows."""
+def _repeat(batch: Batch, times: int) -> Batch:
+    """The windows of a batch over and over; the activity, which nobody reads then, is left out."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.centre: Tensor
-        self.scale: Tensor
-        self.register_buffer("centre", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(size))
+    def over(x: Tensor) -> Tensor:
+        return x.repeat(times, *[1] * (x.ndim - 1))
 
-    def standardise(self, values: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-        """User's units to z-scores."""
-        return (values - self.centre) / self.scale
-
-    def restore(self, values: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-        """Z-scores to the user's units."""
-        return values * self.scale + self.centre
+    return replace(
+        batch,
+        activity=batch.activity.new_zeros(times * len(batch.windows), batch.activity.shape[1], 0),
+        valid=over(batch.valid),
+        behaviours={name: over(values) for name, values in batch.behaviours.items()},
+        observed={name: over(seen) for name, seen in batch.observed.items()},
+        windows=over(batch.windows),
+    )
 
 
-def union_of_behaviours(sessions: Sequence[SessionInfo]) -> tuple[Behaviour, ...]:
-    """All behaviours of some sessions, by name, in the order they are first met."""
-    found: dict[str, Behaviour] = {}
-    for info in sessions:
-        for behaviour in info.behaviours:
-            found.setdefault(behaviour.name, behaviour)
-    return tuple(found.values())
-
-
-def _pad(x: Tensor, bins: int) -> Tensor:
-    """Zeros (false) appended to the time axis (1) up to ``bins``."""
-    missing = bins - x.shape[1]
-    if missing == 0:
-        return x
-    filler = torch.zeros(x.shape[0], missing, *x.shape[2:], dtype=x.dtype, device=x.device)
-    return torch.cat([x, filler], dim=1)
+def _joined(
+    causal: Sequence[Bool[Tensor, "_"] | None], batches: Sequence[Batch]
+) -> Bool[Tensor, " B"] | None:
+    """Flags of all micro-batches, one after the other; ``None`` if none is set."""
+    if all(flags is None for flags in causal):
+        return None
+    return torch.cat(
+        [
+            batch.valid.new_zeros(len(batch.windows)) if flags is None else flags
+            for flags, batch in zip(causal, batches, strict=True)
+        ]
+    )

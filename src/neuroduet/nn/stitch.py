@@ -15,6 +15,10 @@ from torch.nn import functional
 
 from neuroduet.nn.dropout import Dropout
 
+START_NOISE = 3.0
+"""Variance of the noise of a unit: at the start well above what it is, which shrinks the latents
+while loadings are mostly noise themselves; learned from there."""
+
 
 def module_key(session: str) -> str:
     """A session id as a module name: letters, digits and '-' stay, the rest is escaped.
@@ -26,16 +30,22 @@ def module_key(session: str) -> str:
 
 
 class InputStitch(nn.Module):
-    """Units to a shared low-rank space: centred square-root counts times a matrix.
+    """Units to a shared low-rank space: what the visible units say about its latents.
 
-    The square root makes Poisson noise roughly independent of the rate; dividing by the standard
-    deviation gives quiet and busy units the same say at the start.
+    Centred square-root counts, in units of their noise, are taken for a linear image of latents of
+    unit variance plus independent noise; the stitcher returns the latents' posterior mean (factor
+    analysis). Units that are hidden simply do not enter, so the latents keep their scale and
+    meaning whichever units may be seen, one region or all. With ``silence`` hidden units read as
+    silent instead, as published.
     """
 
-    def __init__(self, units: int, rank: int, is_poisson: bool, unit_dropout: float) -> None:
+    def __init__(
+        self, units: int, rank: int, is_poisson: bool, unit_dropout: float, silence: bool = False
+    ) -> None:
         super().__init__()
-        self.is_poisson = is_poisson
+        self.is_poisson, self.silence = is_poisson, silence
         self.weight = nn.Parameter(torch.randn(units, rank) / math.sqrt(units))
+        self.log_noise = nn.Parameter(torch.tensor(math.log(START_NOISE)))
         self.centre: Tensor
         self.scale: Tensor
         self.register_buffer("centre", torch.zeros(units))
@@ -45,21 +55,75 @@ class InputStitch(nn.Module):
     def forward(
         self, activity: Float[Tensor, "B T N"], visible: Bool[Tensor, "B #T #N"]
     ) -> Float[Tensor, "B T R"]:
-        """Project the visible activity; hidden entries count as exactly average.
+        """Project the visible activity.
 
         Args:
             activity: Counts or traces.
             visible: What may be seen.
 
         Returns:
-            Shared low-rank input.
+            Shared low-rank input, zero in bins of which nothing may be seen.
+        """
+        values = self.standardise(activity)
+        if visible.shape[-1] == 1:
+            projected = values @ self._dropped(values.shape[0])
+            return self._posterior(projected, None).masked_fill(~visible, 0.0)
+        projected = torch.where(visible, values, self._filler()) @ self._dropped(values.shape[0])
+        latents = self._posterior(projected, visible.any(1))
+        return latents.masked_fill(~visible.any(-1, keepdim=True), 0.0)
+
+    def without(
+        self, activity: Float[Tensor, "B T N"], hidden: Bool[Tensor, "Q N"]
+    ) -> Float[Tensor, "Q B T R"]:
+        """Project with units hidden in turns: everything once, less the share of the hidden.
+
+        Args:
+            activity: Counts or traces.
+            hidden: Units hidden by each question for whole windows.
+
+        Returns:
+            What :meth:`forward` gives for each question, in evaluation mode, with all bins seen.
+        """
+        values, filler = self.standardise(activity), self._filler()
+        everything, silent = values @ self.weight, filler @ self.weight
+        parts = []
+        for units in hidden:
+            if int(units.sum()) * 2 <= len(units):
+                change = filler[units] - values[:, :, units]
+                parts.append(everything + change @ self.weight[units])
+            else:
+                change = values[:, :, ~units] - filler[~units]
+                parts.append(change @ self.weight[~units] + silent)
+        n = len(values)
+        latents = self._posterior(torch.cat(parts), (~hidden).repeat_interleave(n, 0))
+        return latents.unflatten(0, (len(hidden), n))
+
+    def standardise(self, activity: Float[Tensor, "B T N"]) -> Float[Tensor, "B T N"]:
+        """Centred square roots of counts, or centred traces, in units of noise.
+
+        The square root makes Poisson noise roughly independent of the rate.
         """
         values = activity.sqrt() if self.is_poisson else activity
-        values = (values - self.centre) / self.scale
-        if visible.shape[-1] == 1:
-            weight = self._dropped(values.shape[0])
-            return (values @ weight).masked_fill(~visible, 0.0)
-        return values.masked_fill(~visible, 0.0) @ self._dropped(values.shape[0])
+        return (values - self.centre) / self.scale
+
+    def _filler(self) -> Float[Tensor, " N"]:
+        """What stands for each unit where it is hidden: its average, or silence."""
+        return -self.centre / self.scale if self.silence else torch.zeros_like(self.centre)
+
+    def _posterior(
+        self, projected: Float[Tensor, "B T R"], seen: Bool[Tensor, "B N"] | None
+    ) -> Float[Tensor, "B T R"]:
+        """Posterior mean of the latents, from the projection of the units seen (all if None)."""
+        with torch.autocast(projected.device.type, enabled=False):
+            weight = self.weight
+            if seen is None or self.silence:
+                gram = (weight.T @ weight)[None]
+            else:
+                pairs = (weight[:, :, None] * weight[:, None, :]).flatten(1)
+                gram = (seen.to(pairs.dtype) @ pairs).unflatten(1, (weight.shape[1], -1))
+            precision = gram + self.log_noise.exp() * torch.eye(len(weight.T), device=gram.device)
+            # Solved for the inverse once, not for every bin.
+            return projected.float() @ torch.linalg.inv(precision)
 
     def _dropped(self, n: int) -> Tensor:
         """The matrix, with whole units silenced per sample in training."""
@@ -82,10 +146,13 @@ class OutputStitch(nn.Module):
         self.register_buffer("centre", torch.zeros(units))
         self.register_buffer("scale", torch.ones(units))
 
-    def forward(self, latents: Float[Tensor, "B T R"]) -> Float[Tensor, "B T N"]:
-        """Log of the expected count per bin, or the expected trace."""
-        values = functional.linear(latents, self.loadings, self.bias)
-        return values if self.is_poisson else values * self.scale + self.centre
+    def forward(
+        self, latents: Float[Tensor, "B T R"], units: Bool[Tensor, " N"] | None = None
+    ) -> Float[Tensor, "B T M"]:
+        """Log of the expected count per bin, or the expected trace, of all or of some units."""
+        chosen = slice(None) if units is None else units
+        values = functional.linear(latents, self.loadings[chosen], self.bias[chosen])
+        return values if self.is_poisson else values * self.scale[chosen] + self.centre[chosen]
 
 
 class SmoothingConv(nn.Module):
@@ -97,8 +164,23 @@ class SmoothingConv(nn.Module):
         bump = torch.exp(-0.5 * (offsets / (kernel / 4)) ** 2)
         self.weight = nn.Parameter((bump / bump.sum()).repeat(channels, 1, 1))
 
-    def forward(self, x: Float[Tensor, "B T R"]) -> Float[Tensor, "B T R"]:
-        """Convolve every channel; hidden bins must already be zero, or they would leak."""
+    def forward(
+        self, x: Float[Tensor, "B T R"], causal: Bool[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B T R"]:
+        """Convolve every channel; hidden bins must already be zero, or they would leak.
+
+        Args:
+            x: Signal.
+            causal: Samples in which no bin may depend on later ones.
+        """
+        smooth = self._convolved(x, self.weight)
+        if causal is None:
+            return smooth
+        past = self.weight.clone()
+        past[..., past.shape[-1] // 2 + 1 :] = 0.0
+        return torch.where(causal[:, None, None], self._convolved(x, past), smooth)
+
+    def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.conv1d(
-            x.transpose(1, 2), self.weight, padding="same", groups=self.weight.shape[0]
+            x.transpose(1, 2), weight, padding="same", groups=weight.shape[0]
         ).transpose(1, 2)

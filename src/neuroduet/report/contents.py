@@ -11,7 +11,7 @@ import pandas as pd
 from neuroduet.metrics import DEFINITIONS
 from neuroduet.report.folder import RunFolder
 from neuroduet.report.headlines import Headline
-from neuroduet.report.style import METRIC_LABELS
+from neuroduet.report.style import METRIC_LABELS, task_label
 from neuroduet.report.tables import (
     REFERENCES,
     best_models,
@@ -23,6 +23,22 @@ from neuroduet.report.tables import (
 MAX_TILES = 12
 BOUNDED_METRICS = ("r2", "balanced_accuracy", "accuracy")
 """Metrics that read 1 for a perfect prediction."""
+
+TASK_QUESTIONS = {
+    "encoding": "Activity predicted from all behaviours.",
+    "encoding_from": "Activity predicted from one behaviour, the others hidden.",
+    "decoding": "Behaviours predicted from the activity, all of them hidden at once.",
+    "co_smoothing": "Each unit predicted from the other units, behaviours hidden.",
+    "forward": "The last bins of all units predicted from the bins before, behaviours hidden.",
+    "intra_region": "Each unit predicted from the others of its region; units elsewhere and "
+    "behaviours hidden.",
+    "inter_region": "All units of a region predicted from the other regions, behaviours hidden.",
+    "decoding_by_region": "Behaviours predicted from the units of one region, named behind the @.",
+    "regions": "Brain region of a unit, read out from its learned embedding.",
+}
+
+WHOLE_TARGETS = ("spikes", "traces", "region")
+"""Targets that their task implies: no sentence needs them."""
 
 Block = dict[str, Any]
 
@@ -36,7 +52,8 @@ def score_blocks(table: pd.DataFrame, main: str | None) -> list[Block]:
         main: Model whose column is marked.
 
     Returns:
-        For each block its title, the names of key columns, of score columns, and the rows.
+        For each block its title, the question it answers (empty if unknown), the names of key
+        columns, of score columns, and the rows.
     """
     blocks = []
     for task in dict.fromkeys(table.index.get_level_values("task")):
@@ -51,7 +68,8 @@ def score_blocks(table: pd.DataFrame, main: str | None) -> list[Block]:
             shown.remove("sessions")
         blocks.append(
             {
-                "title": str(task).capitalize().replace("_", " "),
+                "title": _title(str(task)),
+                "text": TASK_QUESTIONS.get(str(task), ""),
                 "key_columns": [str(name) for name in rows.index.names],
                 "columns": [*models, *shown],
                 "rows": _block_rows(rows, models, shown, main),
@@ -87,6 +105,11 @@ def _block_rows(
     return found
 
 
+def _title(task: str) -> str:
+    label = task_label(task)
+    return label[:1].upper() + label[1:]
+
+
 def _kind(model: str, best: set[str], main: str | None) -> str:
     return " ".join(["best"] * (model in best) + ["own"] * (model == main))
 
@@ -108,7 +131,7 @@ def tiles(found: Sequence[Headline]) -> list[dict[str, Any]]:
     """The headlines as tiles: a number, and a bar from null to the best possible score."""
     return [
         {
-            "task": headline.task,
+            "task": task_label(headline.task),
             "target": headline.target,
             "value": number(headline.value),
             "metric": METRIC_LABELS.get(headline.metric, headline.metric),
@@ -180,8 +203,8 @@ def _headline_words(headline: Headline) -> str:
         share = headline.share(headline.value)
         reached = f": {100 * share:.0f} % of what is reachable" if share > 0 else ""
         known.append(f"oracle {number(headline.oracle)}{reached}")
-    target = "" if headline.target in ("spikes", "region") else f" {headline.target}"
-    what = headline.task + target
+    target = "" if headline.target in WHOLE_TARGETS else f" {headline.target}"
+    what = task_label(headline.task) + target
     words = f"{what} {number(headline.value)} {metric}"
     return words + (f" ({', '.join(known)})" if known else "")
 

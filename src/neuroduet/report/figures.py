@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neuroduet.report.headlines import Headline
+from neuroduet.report.headlines import CHANNEL, PRIMARY_METRICS, Headline
 from neuroduet.report.style import (
     GREY,
     INK,
@@ -21,10 +21,13 @@ from neuroduet.report.style import (
     plate,
     short,
     styled,
+    task_label,
 )
 from neuroduet.report.tables import model_columns, select, session_table
 
 Curves = Sequence[tuple[str, pd.DataFrame]]
+
+MAX_REGIONS = 20
 
 
 @styled
@@ -117,9 +120,9 @@ def score_dots(scores: pd.DataFrame, found: Sequence[Headline], main: str) -> Pl
     figure, panels = grid(len(found), 3, 0.8 + 0.27 * rows)
     for axes, headline, names in zip(panels, found, answered, strict=True):
         values = select(table, headline.task, headline.target, headline.metric)
-        _dots(axes, values[names], main)
+        _dots(axes, values[names], [main])
         _references(axes, headline)
-        axes.set_title(f"{headline.task}: {short(headline.target)}")
+        axes.set_title(f"{task_label(headline.task)}: {short(headline.target)}")
         axes.set_xlabel(METRIC_LABELS.get(headline.metric, headline.metric))
     return plate(
         figure,
@@ -130,10 +133,11 @@ def score_dots(scores: pd.DataFrame, found: Sequence[Headline], main: str) -> Pl
     )
 
 
-def _dots(axes: Axes, values: pd.DataFrame, main: str) -> None:
+def _dots(axes: Axes, values: pd.DataFrame, marked: Container[str]) -> None:
+    """A row of dots and their mean for each column, the marked ones in the model's colour."""
     for row, name in enumerate(values.columns):
         x = values[name].dropna().to_numpy(float)
-        colour = MODEL if name == main else GREY
+        colour = MODEL if name in marked else GREY
         offsets = jitter(len(x), 0.3) if len(x) > 1 else np.zeros(1)
         axes.plot(x, row + offsets, "o", color=colour, alpha=0.55, markersize=4, linestyle="")
         axes.plot([x.mean()] * 2, [row - 0.32, row + 0.32], color=colour, linewidth=2.4)
@@ -146,3 +150,59 @@ def _references(axes: Axes, headline: Headline) -> None:
     for value, style in ((headline.null, ":"), (headline.oracle, "--")):
         if np.isfinite(value):
             axes.axvline(value, color=INK, linestyle=style, linewidth=1.0)
+
+
+@styled
+def decoding_by_region(scores: pd.DataFrame, main: str) -> Plate | None:
+    """Draw how well the units of each region alone tell each behaviour.
+
+    Args:
+        scores: Columns of ``scores.csv``.
+        main: The model whose scores are drawn.
+
+    Returns:
+        One panel for each behaviour, or ``None`` if the model was not scored by region.
+    """
+    table = session_table(scores)
+    found = _by_region(table, main) if main in table.columns else {}
+    if not found:
+        return None
+    rows = max(values.index.get_level_values("region").nunique() for values, _ in found.values())
+    figure, panels = grid(len(found), 3, 0.8 + 0.24 * min(rows, MAX_REGIONS))
+    for axes, (name, (values, metric)) in zip(panels, found.items(), strict=True):
+        _region_dots(axes, values, main)
+        axes.set_title(short(name))
+        axes.set_xlabel(METRIC_LABELS.get(metric, metric))
+    return plate(
+        figure,
+        name="by-region",
+        title="Which regions tell a behaviour",
+        caption=f"{main} on test windows, seeing the units of one region only; the best regions "
+        f"first, at most {MAX_REGIONS}. Dot: one session; bar: mean over sessions; dotted line: "
+        "null.",
+    )
+
+
+def _by_region(table: pd.DataFrame, main: str) -> dict[str, tuple[pd.DataFrame, str]]:
+    """By behaviour: its scores and null, indexed by region and session, and their metric."""
+    rows = select(table, "decoding_by_region").reset_index()
+    rows = rows[rows[main].notna() & ~rows["target"].str.contains(CHANNEL)]
+    parts = rows["target"].str.rsplit("@", n=1)
+    rows = rows.assign(behaviour=parts.str[0], region=parts.str[-1])
+    found = {}
+    for name, own in rows.groupby("behaviour", sort=False):
+        metric = next((m for m in PRIMARY_METRICS if (own["metric"] == m).any()), None)
+        if metric is not None:
+            chosen = own[own["metric"] == metric].set_index(["region", "session"])
+            found[str(name)] = (chosen[[main, "null"]], metric)
+    return found
+
+
+def _region_dots(axes: Axes, values: pd.DataFrame, main: str) -> None:
+    means = values[main].groupby(level="region", sort=False).mean()
+    order = means.sort_values(ascending=False, kind="stable").index[:MAX_REGIONS]
+    wide = values[main].unstack("region")
+    _dots(axes, wide[order], order)
+    null = values["null"].mean()
+    if np.isfinite(null):
+        axes.axvline(null, color=INK, linestyle=":", linewidth=1.0)

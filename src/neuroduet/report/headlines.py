@@ -11,8 +11,22 @@ import pandas as pd
 
 from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select, summary_table
 
-LINEAR_MODELS = ("poisson_glm", "reduced_rank", "ridge", "logistic")
-"""Baselines that see the same inputs as the model (the others are constants)."""
+LINEAR_MODELS = (
+    "poisson_glm",
+    "reduced_rank",
+    "ridge_encoding",
+    "reduced_rank_units",
+    "reduced_rank_past",
+    "ridge",
+    "logistic",
+)
+"""Linear baselines that see the same inputs as the model."""
+
+NETWORK_MODELS = ("mlp", "lstm")
+"""Baselines that see the same inputs and are not linear: columns of their own, no rivals."""
+
+DETAILED_TASKS = ("encoding_from", "decoding_by_region")
+"""Tasks with a row for every part of a larger one; tables show them, headlines do not."""
 
 PRIMARY_METRICS = ("bits_per_spike", "r2", "balanced_accuracy", "accuracy")
 """The first of these that a target has is its headline."""
@@ -64,7 +78,7 @@ def main_model(scores: pd.DataFrame, preset: str | None) -> str | None:
     models = [str(name) for name in dict.fromkeys(scores["model"])]
     if preset in models:
         return preset
-    known = {*LINEAR_MODELS, *TRIVIAL_MODELS, *REFERENCES}
+    known = {*LINEAR_MODELS, *NETWORK_MODELS, *TRIVIAL_MODELS, *REFERENCES}
     return next((name for name in models if name not in known), models[0] if models else None)
 
 
@@ -76,15 +90,14 @@ def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
         model: One of its models.
 
     Returns:
-        In the order of the table, without encoding from single behaviours and without single
-        channels.
+        In the order of the table, without :data:`DETAILED_TASKS` and without single channels.
     """
     found = []
     questions = dict.fromkeys((task, target) for task, target, _ in table.index)
     for task, target in questions:
         rows = select(table, task, target)
         metric = next((name for name in PRIMARY_METRICS if name in rows.index), None)
-        single = task == "encoding_from" or CHANNEL.search(target) is not None
+        single = task in DETAILED_TASKS or CHANNEL.search(target) is not None
         if single or metric is None or not np.isfinite(rows.at[metric, model]):
             continue
         row = rows.loc[metric]

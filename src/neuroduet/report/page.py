@@ -16,17 +16,17 @@ from jinja2 import Environment, StrictUndefined
 from neuroduet.errors import UserError
 from neuroduet.report import activity, behaviour
 from neuroduet.report.contents import definitions, facts, score_blocks, scored_on, summary, tiles
-from neuroduet.report.figures import learning_curves, score_dots
+from neuroduet.report.figures import decoding_by_region, learning_curves, score_dots
 from neuroduet.report.folder import RunFolder, read_arrays, read_folder
 from neuroduet.report.headlines import headlines, main_model
 from neuroduet.report.predicted import Predicted, from_arrays
-from neuroduet.report.style import Plate, short
+from neuroduet.report.style import Plate, short, task_label
 from neuroduet.report.tables import (
     session_table,
     summary_table,
     uneven_models,
 )
-from neuroduet.report.units import embedding_map, unit_scores
+from neuroduet.report.units import UNIT_QUESTIONS, embedding_map, unit_scores
 from neuroduet.training.files import write_text
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def _score_values(
         f"Not every model was scored on every session ({', '.join(uneven)}): means in one row may "
         "be over different sessions. Compare them in the table of every session."
     )
-    dots = score_dots(scores, found, main)
+    plates = [score_dots(scores, found, main), decoding_by_region(scores, main)]
     return {
         "summary": summary(folder, found),
         "scored_on": scored_on(scores),
@@ -131,7 +131,7 @@ def _score_values(
         "notes": [note] if uneven else [],
         "blocks": score_blocks(table, main),
         "session_blocks": score_blocks(session_table(scores), main),
-        "score_plates": [dots] if dots is not None else [],
+        "score_plates": _drawn(plates),
         "definitions": definitions(table.index.get_level_values("metric")),
     }
 
@@ -147,7 +147,9 @@ def _units(folder: RunFolder, main: str | None) -> Section:
         units = folder.units
         if "model" in units.columns and (units["model"] == main).any():
             units = units[units["model"] == main]
-        plates.append(unit_scores(units) or unit_scores(units, "r2"))
+        names = UNIT_QUESTIONS if "task" in units.columns else ("encoding",)
+        for task in names:
+            plates.append(unit_scores(units, task=task) or unit_scores(units, "r2", task))
     if folder.embeddings is not None:
         plates.append(embedding_map(folder.embeddings))
     return Section(id="units", title="Units and regions", text="", plates=_drawn(plates))
@@ -161,7 +163,7 @@ def _sessions(
     total = len(folder.predictions)
     text = (
         f"Shown are {len(names)} of {total} sessions: the best, a middling and the worst by "
-        "encoding score."
+        f"{task_label(_ranking_task(scores, main))} score."
         if total > len(names)
         else ""
     )
@@ -193,18 +195,25 @@ def shown_sessions(names: list[str], scores: pd.DataFrame | None, main: str | No
         main: The run's model.
 
     Returns:
-        All of up to :data:`MAX_SESSIONS`; of more, evenly spaced from the best to the worst
-        encoding score (sessions without a score come last).
+        All of up to :data:`MAX_SESSIONS`; of more, evenly spaced from the best to the worst score
+        in encoding, or else in the first task of activity (sessions without a score come last).
     """
     if len(names) <= MAX_SESSIONS:
         return names
     values = dict.fromkeys(names, -np.inf)
     if scores is not None:
-        own = scores[(scores["model"] == main) & (scores["task"] == "encoding")]
+        task = _ranking_task(scores, main)
+        own = scores[(scores["model"] == main) & (scores["task"] == task)]
         first = own.drop_duplicates("session").set_index("session")["value"].dropna()
         values |= {name: float(first[name]) for name in names if name in first.index}
     ranked = sorted(names, key=lambda name: (-values[name], name))
     return [ranked[i] for i in np.linspace(0, len(ranked) - 1, MAX_SESSIONS).round().astype(int)]
+
+
+def _ranking_task(scores: pd.DataFrame | None, main: str | None) -> str:
+    """The task by whose scores sessions are ranked."""
+    own = set() if scores is None else set(scores["task"][scores["model"] == main])
+    return next((task for task in UNIT_QUESTIONS if task in own), "encoding")
 
 
 def _session(found: Predicted, folder: RunFolder, name: str, text: str) -> Section:

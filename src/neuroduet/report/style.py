@@ -37,6 +37,16 @@ METRIC_LABELS = {
     "accuracy": "accuracy",
 }
 
+TASK_LABELS = {
+    "encoding_from": "encoding from one behaviour",
+    "co_smoothing": "co-smoothing",
+    "forward": "forward prediction",
+    "intra_region": "intra-region",
+    "inter_region": "inter-region",
+    "decoding_by_region": "decoding by region",
+}
+"""Tasks whose name in the table is not what a reader would say."""
+
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -163,6 +173,11 @@ def markings(names: Iterable[str]) -> dict[str, tuple[str, str]]:
         name: (PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE) % len(MARKERS)])
         for i, name in enumerate(distinct)
     }
+
+
+def task_label(task: str) -> str:
+    """What a reader calls a task."""
+    return TASK_LABELS.get(task, task.replace("_", " "))
 
 
 def short(name: str, length: int = 28) -> str:

@@ -23,8 +23,18 @@ REFERENCES = ("null", "oracle", "oracle_rates", "sessions")
 BOUND = "oracle_behaviour"
 """Model whose scores are the column ``oracle``: the best prediction from behaviour."""
 
-TASK_ORDER = ("encoding", "encoding_from", "decoding", "regions")
-TRIVIAL_MODELS = ("mean_rate", "psth", "majority", "mean")
+TASK_ORDER = (
+    "encoding",
+    "encoding_from",
+    "decoding",
+    "co_smoothing",
+    "forward",
+    "intra_region",
+    "inter_region",
+    "decoding_by_region",
+    "regions",
+)
+TRIVIAL_MODELS = ("mean_rate", "psth", "smoothed", "majority", "mean")
 DECIMALS = 3
 
 

@@ -20,26 +20,39 @@ from neuroduet.report.style import (
     plate,
     short,
     styled,
+    task_label,
 )
 
 MAX_REGIONS = 20
 MAX_NAMES = 24
 
+UNIT_QUESTIONS = {
+    "encoding": "predicted from the behaviours",
+    "co_smoothing": "each predicted from all other units, behaviours hidden",
+    "forward": "the last bins predicted from the bins before, behaviours hidden",
+    "intra_region": "each predicted from the other units of its region, behaviours hidden",
+    "inter_region": "each predicted from the units of the other regions, behaviours hidden",
+}
+"""Tasks whose scores of single units are drawn, and what they were predicted from."""
+
 
 @styled
-def unit_scores(units: pd.DataFrame, metric: str = "bits_per_spike") -> Plate | None:
-    """Draw the encoding score of single units by region and against firing rate.
+def unit_scores(
+    units: pd.DataFrame, metric: str = "bits_per_spike", task: str = "encoding"
+) -> Plate | None:
+    """Draw the score of single units in a task by region and against firing rate.
 
     Args:
         units: Columns of ``scores_units.parquet``; ``region`` and ``rate_hz`` may be missing.
         metric: The metric to draw.
+        task: The task, one of :data:`UNIT_QUESTIONS`.
 
     Returns:
         The plate, or ``None`` if no unit has the metric.
     """
     rows = units[units["metric"] == metric]
     if "task" in rows.columns:
-        rows = rows[rows["task"] == "encoding"]
+        rows = rows[rows["task"] == task]
     rows = rows[np.isfinite(rows["value"].astype(float))]
     if rows.empty:
         return None
@@ -58,12 +71,12 @@ def unit_scores(units: pd.DataFrame, metric: str = "bits_per_spike") -> Plate | 
     hidden = f" {which} outside the axes." if outside else ""
     return plate(
         figure,
-        name="units",
-        title="Which units are predicted",
-        caption=f"{label.capitalize()} of {len(rows)} units in test windows, predicted from the "
-        "behaviours. Left: by brain region; bar: median, thick line: middle half of the units, in "
-        "brackets: number of units. Right: against mean firing rate. Below 0 (dotted) a unit is "
-        f"predicted worse than by its mean rate.{hidden}",
+        name="units" if task == "encoding" else f"units-{task}",
+        title=f"Which units are predicted: {task_label(task)}",
+        caption=f"{label.capitalize()} of {len(rows)} units in test windows, "
+        f"{UNIT_QUESTIONS[task]}. Left: by brain region; bar: median, thick line: middle half of "
+        "the units, in brackets: number of units. Right: against mean firing rate. Below 0 "
+        f"(dotted) a unit is predicted worse than by its mean rate.{hidden}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroduet.tasks.task import Variant, whole_masks
+from neuroduet.tasks.task import USUAL, ActivityOptions, Variant, whole_masks
 from neuroduet.types import Batch, Masks, SessionInfo
 
 
@@ -15,7 +15,7 @@ class Decoding:
     name: str = "decoding"
     oracle: str | None = None
 
-    def variants(self, info: SessionInfo) -> tuple[Variant, ...]:
+    def variants(self, info: SessionInfo, options: ActivityOptions = USUAL) -> tuple[Variant, ...]:
         """One variant with every behaviour in it; none for a session without behaviour."""
         names = [behaviour.name for behaviour in info.behaviours]
         if not names:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuroduet.tasks.questions import Notebook, answer
 from neuroduet.tasks.task import Task, Variant
 from neuroduet.types import NEURAL, Batch, Masks, Prediction, Predictor
 
@@ -67,6 +68,7 @@ def collect(
     task: Task,
     variants: Sequence[Variant],
     blind: bool = True,
+    notebook: Notebook | None = None,
 ) -> dict[str, Collected]:
     """Ask a predictor about every batch.
 
@@ -77,13 +79,18 @@ def collect(
         variants: Variants with the same targets; where more than one scores an entry, the last
             one counts.
         blind: Put zeros where the predictor may not look.
+        notebook: Where answers to many questions about units are kept meanwhile.
 
     Returns:
         By modality, for the targets that the predictor answered for every batch and variant.
     """
     parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
-    for batch in batches:
-        for name, part in _merged(predictor, batch, task, variants, blind).items():
+    notebook = notebook or Notebook()
+    for index, batch in enumerate(batches):
+        place = f"{predictor.name}/{batch.session}/{task.name}/{index}"
+        for name, part in _merged(
+            predictor, batch, task, variants, blind, notebook, place
+        ).items():
             parts.setdefault(name, []).append(part)
     return {
         name: Collected(
@@ -97,16 +104,36 @@ def collect(
 
 
 def _merged(
-    predictor: Predictor, batch: Batch, task: Task, variants: Sequence[Variant], blind: bool
+    predictor: Predictor,
+    batch: Batch,
+    task: Task,
+    variants: Sequence[Variant],
+    blind: bool,
+    notebook: Notebook,
+    place: str,
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """Per modality the true values, the predictions and what is scored, over all variants."""
     merged: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     answered: dict[str, int] = {}
+    show = blinded if blind else _whole
     for variant in variants:
         masks = task.masks(batch, variant)
-        shown = blinded(batch, masks) if blind else batch
         with torch.no_grad():
-            prediction = predictor.predict(shown, masks, task.name)
+            if variant.questions is None:
+                prediction = predictor.predict(show(batch, masks), masks, task.name)
+            else:
+                prediction = Prediction(
+                    activity=answer(
+                        predictor,
+                        show(batch, masks),
+                        masks,
+                        variant.questions,
+                        task.name,
+                        show,
+                        notebook,
+                        place,
+                    )
+                )
         for name, scored in masks.scored.items():
             predicted = _answer(prediction, name)
             if predicted is None:
@@ -121,6 +148,10 @@ def _merged(
                 scored = already | scored
             merged[name] = true, predicted, scored
     return {name: part for name, part in merged.items() if answered[name] == len(variants)}
+
+
+def _whole(batch: Batch, masks: Masks) -> Batch:
+    return batch
 
 
 def _answer(prediction: Prediction, name: str) -> Tensor | None:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from neuroduet.errors import unknown
-from neuroduet.tasks import TASKS
+from neuroduet.tasks import TASKS, task_names
 from neuroduet.tasks.collect import Collected, collect, grouped
 from neuroduet.tasks.oracle import Oracle
+from neuroduet.tasks.questions import Notebook
 from neuroduet.tasks.regions import Embedder, RegionReadout
 from neuroduet.tasks.scoring import Measured, conditions, score_activity, score_behaviour
-from neuroduet.tasks.task import SessionData, Task
-from neuroduet.types import NEURAL, Batch, Predictor, Score
+from neuroduet.tasks.task import USUAL, ActivityOptions, SessionData, Task
+from neuroduet.types import NEURAL, Batch, Predictor, Score, SessionInfo
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class _Windows:
     condition: np.ndarray | None
     split: str
     blind: bool
+    options: ActivityOptions
 
 
 def evaluate(
@@ -56,6 +57,8 @@ def evaluate(
     split: str = "test",
     batch_size: int = 64,
     blind: bool = True,
+    options: ActivityOptions = USUAL,
+    notebook: Notebook | None = None,
 ) -> Evaluation:
     """Score predictors on the windows of a split.
 
@@ -66,30 +69,39 @@ def evaluate(
     Args:
         predictors: Who is scored. Those with embeddings are also scored by ``regions``.
         sessions: What they are scored on.
-        tasks: Names of :data:`neuroduet.tasks.TASKS`; ``None`` for all.
+        tasks: Names of :data:`neuroduet.tasks.TASKS` or :data:`~neuroduet.tasks.GROUPS`; ``None``
+            for all.
         split: ``train``, ``valid`` or ``test``. Regions are always scored on units held out from
             the read-out and carry the name of the split without depending on it.
         batch_size: Windows per prediction; it does not change the scores.
-        blind: Replace what a predictor may not see by zeros before it is asked.
+        blind: Replace what a predictor may not see by zeros before it is asked. One that answers
+            questions about units by a short way of its own sees all activity and is trusted.
+        options: How the activity tasks are asked.
+        notebook: Where answers to many questions are kept meanwhile, and who is told of progress.
 
     Returns:
-        The scores. ``oracle`` is filled in for encoding of simulated sessions.
+        The scores. ``oracle`` is filled in for the activity of simulated sessions.
 
     Raises:
         UserError: A task is unknown.
     """
-    names = list(TASKS) if tasks is None else list(tasks)
-    for name in names:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
+    names = task_names(tasks)
+    notebook = notebook or Notebook()
     scores: list[Score] = []
     units: list[UnitRow] = []
     for session in sessions:
-        windows = _windows(session, split, batch_size, blind)
+        windows = _windows(session, split, batch_size, blind, options)
         for name in names:
             task = TASKS[name]
             if not isinstance(task, RegionReadout) and windows.batches:
-                found, rows = _score_task(predictors, windows, task)
+                if tasks is not None and not task.variants(session.info, options):
+                    log.warning(
+                        "session '%s' is not scored in %s: %s",
+                        session.info.id,
+                        name,
+                        _reason(name, session.info),
+                    )
+                found, rows = _score_task(predictors, windows, task, notebook)
                 scores += found
                 units += rows
     for name in names:
@@ -99,7 +111,16 @@ def evaluate(
     return Evaluation(scores=scores, units=units)
 
 
-def _windows(session: SessionData, split: str, batch_size: int, blind: bool) -> _Windows:
+def _reason(task: str, info: SessionInfo) -> str:
+    """Why a session has nothing to be asked in a task."""
+    if task in ("intra_region", "inter_region"):
+        return "it does not name the regions of its units, or too few of them"
+    return "it has no behaviour"
+
+
+def _windows(
+    session: SessionData, split: str, batch_size: int, blind: bool, options: ActivityOptions
+) -> _Windows:
     indices = session.indices(split)
     if len(indices) == 0:
         log.warning("session '%s' has no %s windows and is not scored", session.info.id, split)
@@ -108,7 +129,12 @@ def _windows(session: SessionData, split: str, batch_size: int, blind: bool) -> 
     aligned = bool(batches) and _are_trials(np.asarray(session.windows.trial))
     condition = conditions(batches, session.info.behaviours) if aligned else None
     return _Windows(
-        session=session, batches=batches, condition=condition, split=split, blind=blind
+        session=session,
+        batches=batches,
+        condition=condition,
+        split=split,
+        blind=blind,
+        options=options,
     )
 
 
@@ -118,30 +144,35 @@ def _are_trials(trial: Int[np.ndarray, " W"]) -> bool:
 
 
 def _score_task(
-    predictors: Sequence[Predictor], windows: _Windows, task: Task
+    predictors: Sequence[Predictor], windows: _Windows, task: Task, notebook: Notebook
 ) -> tuple[list[Score], list[UnitRow]]:
     best = {}
     if task.oracle is not None:
         oracle = Oracle("oracle", task.oracle, [windows.session])
-        best = {(s.target, s.metric): s.value for s in _score_one(oracle, windows, task, {})[0]}
+        known = _score_one(oracle, windows, task, {}, Notebook())[0]
+        best = {(s.target, s.metric): s.value for s in known}
     scores: list[Score] = []
     units: list[UnitRow] = []
     for predictor in predictors:
-        found, rows = _score_one(predictor, windows, task, best)
+        found, rows = _score_one(predictor, windows, task, best, notebook)
         scores += found
         units += rows
     return scores, units
 
 
 def _score_one(
-    predictor: Predictor, windows: _Windows, task: Task, best: dict[tuple[str, str], float]
+    predictor: Predictor,
+    windows: _Windows,
+    task: Task,
+    best: dict[tuple[str, str], float],
+    notebook: Notebook,
 ) -> tuple[list[Score], list[UnitRow]]:
     """Scores of one predictor in one task; ``best`` holds the oracle's by (target, metric)."""
     info = windows.session.info
     scores: list[Score] = []
     units: list[UnitRow] = []
-    for group in grouped(task.variants(info)):
-        answers = collect(predictor, windows.batches, task, group, windows.blind)
+    for group in grouped(task.variants(info, windows.options)):
+        answers = collect(predictor, windows.batches, task, group, windows.blind, notebook)
         for modality, found in answers.items():
             target = group[0].targets[modality]
             measured, rows = _measure(found, modality, windows)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from neuroduet.tasks.task import SessionData
-from neuroduet.types import NEURAL, Batch, Masks, Prediction
+from neuroduet.types import NEURAL, Batch, Masks, Prediction, UnitQuestions
 
 SMALLEST_RATE = 1e-9
 """Expected counts are raised to this before the logarithm, as the metrics do."""
 
 
 class Oracle:
-    """Answers encoding with the truth of a simulation.
+    """Answers with the truth of a simulation wherever activity is asked for.
 
     It looks windows up by their index and uses nothing else of the batch, so hiding values
     cannot change what it says. Sessions without a truth get no answer.
@@ -31,9 +32,16 @@ class Oracle:
         self.name, self._key = name, key
         self._sessions = {session.info.id: session for session in sessions}
 
+    def predict_units(
+        self, batch: Batch, masks: Masks, questions: UnitQuestions, task: str
+    ) -> Tensor | None:
+        """The same whatever is hidden: the truth of all units at once."""
+        return self.predict(batch, masks, task).activity
+
     def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """True log expected counts; nothing for other tasks than encoding."""
-        if task != "encoding" or NEURAL not in masks.scored:
+        """True log expected counts; what behaviour says of them is told for encoding only."""
+        told = self._key == "rates" or task == "encoding"
+        if not told or task == "encoding_from" or NEURAL not in masks.scored:
             return Prediction(activity=None)
         truth = self._sessions[batch.session].truth(batch.windows.numpy())
         if self._key not in truth:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from neuroduet.baselines import fit_baselines
 from neuroduet.config import Config
-from neuroduet.data.session import open_sessions
-from neuroduet.errors import unknown
-from neuroduet.tasks import TASKS
+from neuroduet.data.session import Session, open_sessions
+from neuroduet.tasks import GROUPS, task_names
 from neuroduet.tasks.evaluate import Evaluation, evaluate
 from neuroduet.tasks.export import embed_run, predict_run
+from neuroduet.tasks.frozen import FrozenReadout
 from neuroduet.tasks.known import open_known_sessions
 from neuroduet.tasks.oracle import oracles
+from neuroduet.tasks.questions import Notebook, Progress
+from neuroduet.tasks.task import USUAL, ActivityOptions
 from neuroduet.training.files import write_bytes, write_text
 from neuroduet.training.runs import load_run
 from neuroduet.types import Score
@@ -44,7 +48,7 @@ UNIT_COLUMNS = [
 ]
 """Columns of ``scores_units.parquet``, in order."""
 
-BASELINE_TASKS = ("encoding", "decoding")
+BASELINE_TASKS = ("encoding", "decoding", *GROUPS["activity"])
 
 
 def evaluate_run(
@@ -53,16 +57,27 @@ def evaluate_run(
     sessions: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
     out: Path | str | None = None,
+    options: ActivityOptions = USUAL,
+    precision: Literal["32", "bf16"] = "32",
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Score a finished run on its test windows and write the tables.
+
+    Leaving out every unit of a large session in turn takes minutes: answers are kept in
+    ``<out>.partial`` meanwhile, and the same call goes on with them after it was stopped.
 
     Args:
         run: Run folder.
         data: A recording, or a folder of recordings.
         sessions: Session ids; ``None`` takes every recording of a session that the run knows.
-        tasks: Names of :data:`neuroduet.tasks.TASKS`; ``None`` for all.
+        tasks: Names of :data:`neuroduet.tasks.TASKS` or of :data:`~neuroduet.tasks.GROUPS`;
+            ``None`` for all.
         out: The CSV file to write, ``scores.csv`` of the run folder by default; the unit-level
             table stands beside it as ``<name>_units.parquet``.
+        options: How the activity tasks are asked.
+        precision: ``bf16`` computes the activity tasks in half precision, about twice as fast
+            where the processor knows it; scores differ in the third decimal.
+        progress: Told how far the activity tasks are.
 
     Returns:
         The scores, with the columns :data:`COLUMNS`.
@@ -71,11 +86,28 @@ def evaluate_run(
         UserError: The run or the data cannot be read, a task is unknown, or the run does not know
             a session, whose stitchers then need finetuning first.
     """
-    _require_tasks(tasks)
+    task_names(tasks)  # before a model is loaded: a typing error must not cost minutes
     model = load_run(run)
+    model.set_precision(precision)
     opened = open_known_sessions(model, data, sessions)
-    found = evaluate([model], opened, tasks)
-    return _write(found, Path(run) / "scores.csv" if out is None else Path(out))
+    path = Path(run) / "scores.csv" if out is None else Path(out)
+    partial = path.with_name(f"{path.name}.partial")
+    asked = (tasks, options, precision)
+    notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), progress)
+    # A model of activity alone decodes behaviour through linear read-outs of its features.
+    decodes = model.config.model.behaviours
+    predictor = model if decodes else FrozenReadout(model, opened)
+    found = evaluate([predictor], opened, tasks, options=options, notebook=notebook)
+    table = _write(found, path)
+    partial.unlink(missing_ok=True)
+    return table
+
+
+def _fingerprint(run: Path, sessions: Sequence[Session], asked: object) -> str:
+    """Changes whenever earlier answers are no longer the answers."""
+    files = [*sorted(run.rglob("*.safetensors")), *(session.path for session in sessions)]
+    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((stamps, asked)).encode()).hexdigest()
 
 
 def baselines(
@@ -128,10 +160,3 @@ def _write(found: Evaluation, path: Path) -> pd.DataFrame:
     write_bytes(path.with_name(f"{path.stem}_units.parquet"), units.getvalue())
     write_text(path, table.to_csv(index=False))
     return table
-
-
-def _require_tasks(tasks: Sequence[str] | None) -> None:
-    """Before a model is loaded: a typing error must not cost minutes."""
-    for name in tasks or ():
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)

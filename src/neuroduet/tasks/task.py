@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from neuroduet.masking import hide, to_masks
-from neuroduet.types import Batch, Masks, SessionInfo
+from neuroduet.types import Batch, Masks, SessionInfo, UnitQuestions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,37 @@ class Variant:
     Attributes:
         hidden: Modalities that may not be seen.
         targets: Scored modalities, and the name each has in the ``target`` column of the scores.
+        questions: Questions about units that are asked one after the other, each with other units
+            hidden; ``None`` for a variant that is one question.
+        horizon: Bins hidden at the end of a window; ``None`` for none.
+        region: The only region whose units may be seen; ``None`` for all.
     """
 
     hidden: frozenset[str]
     targets: dict[str, str]
+    questions: UnitQuestions | None = None
+    horizon: int | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityOptions:
+    """How the activity tasks are asked.
+
+    Attributes:
+        folds: Units are hidden in this many groups; ``None`` hides one at a time (exact).
+        horizon: Bins at the end of a window that forward prediction hides; ``None`` for 10, or a
+            tenth of windows shorter than 100 bins.
+        units: Ids of the units asked about; ``None`` for all.
+    """
+
+    folds: int | None = None
+    horizon: int | None = None
+    units: tuple[str, ...] | None = None
+
+
+USUAL = ActivityOptions()
+"""Exact co-smoothing of all units, and forward prediction of the last tenth of a window."""
 
 
 @runtime_checkable
@@ -39,7 +66,7 @@ class Task(Protocol):
     name: str
     oracle: str | None
 
-    def variants(self, info: SessionInfo) -> tuple[Variant, ...]:
+    def variants(self, info: SessionInfo, options: ActivityOptions = USUAL) -> tuple[Variant, ...]:
         """The ways this task masks a session; none if the session cannot answer it."""
         ...
 

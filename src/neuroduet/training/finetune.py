@@ -11,6 +11,8 @@ from neuroduet.config import Config, override
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError, unknown
 from neuroduet.models import Model, build, set_up_session
+from neuroduet.models.mtm_published import MtmPublished
+from neuroduet.models.ndt2 import Ndt2, transferred_tables
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.transfer import adapt_stitchers
 from neuroduet.models.translator import Translator
@@ -99,6 +101,11 @@ def copy_core(source: Model, target: Model) -> None:
     given: dict[str, Tensor] = dict(source.named_parameters())
     if isinstance(source, NedsPublished) and isinstance(target, NedsPublished):
         given |= _tables(source, target)
+    elif isinstance(source, Ndt2) and isinstance(target, Ndt2):
+        given |= transferred_tables(source, target)
+    elif isinstance(source, MtmPublished) and isinstance(target, MtmPublished):
+        _check_length(source.bins, target.bins)
+        given["position"] = source.position[: target.bins]
     with torch.no_grad():
         for name, parameter in target.named_parameters():
             if id(parameter) not in own:
@@ -107,11 +114,7 @@ def copy_core(source: Model, target: Model) -> None:
 
 def _tables(source: NedsPublished, target: NedsPublished) -> dict[str, Tensor]:
     """The published tables: positions cut to the target's windows, rows of sessions fresh."""
-    if target.bins > source.bins:
-        raise UserError(
-            f"the sessions have windows of {target.bins} bins, but the pretrained model was built "
-            f"for {source.bins}; shorten data.windows"
-        )
+    _check_length(source.bins, target.bins)
     found: dict[str, Tensor] = {}
     for place, (old, new) in enumerate(zip(source.tables, target.tables, strict=True)):
         assert isinstance(old, Tables)
@@ -119,6 +122,14 @@ def _tables(source: NedsPublished, target: NedsPublished) -> dict[str, Tensor]:
         found[f"tables.{place}.position"] = old.position[: target.bins]
         found[f"tables.{place}.session"] = new.session
     return found
+
+
+def _check_length(known: int, wanted: int) -> None:
+    if wanted > known:
+        raise UserError(
+            f"the sessions have windows of {wanted} bins, but the pretrained model was built for "
+            f"{known}; shorten data.windows"
+        )
 
 
 def _finetune_members(

@@ -61,11 +61,11 @@ def train(
     """
     out = Path(out)
     check_folder(out, config, resume)
-    published = (config.model.name, config.loss.kind) == ("neds_published", "published")
+    published = config.model.name.endswith("_published") and config.loss.kind == "published"
     if config.masking.kind == "published" and not published:
         raise UserError(
-            "masking.kind=published hides single tokens of a trial's behaviour, which only "
-            "model.name=neds_published and loss.kind=published know; set all three or none"
+            "masking.kind=published goes with loss.kind=published and with model.name="
+            "neds_published or mtm_published, whose tokens it hides; set all three or none"
         )
     opened = open_sessions(Path(data), config.data, sessions)
     _check_names(opened)

@@ -18,9 +18,11 @@ from neuroduet.config import Config
 from neuroduet.data.batch import plan_epoch
 from neuroduet.data.session import Session
 from neuroduet.losses import modality_losses
-from neuroduet.losses_published import published_losses
-from neuroduet.masking import draw
-from neuroduet.masking_published import published_masks
+from neuroduet.losses_published import published_losses, published_mtm_losses
+from neuroduet.masking import Draw, draw, region_index
+from neuroduet.masking.corruption import corrupt
+from neuroduet.masking.published import published_masks
+from neuroduet.masking.published_mtm import published_mtm_masks
 from neuroduet.models import Model
 from neuroduet.nn.stitch import module_key
 from neuroduet.training.files import write_tensors, write_text
@@ -29,7 +31,10 @@ from neuroduet.training.state import MEAN, Progress, WeightAverage, decay_groups
 from neuroduet.training.validation import to_device, validate
 from neuroduet.types import Batch, Masks, Prediction
 
-Step = tuple[int, list[tuple[Batch, Masks]]]
+Part = tuple[Batch, Masks, Batch]
+"""True values, masks, and what the model reads: the same values unless masks corrupt some."""
+
+Step = tuple[int, list[Part]]
 Row = dict[str, int | float]
 
 GRADUAL_FROZEN = 0.25
@@ -42,6 +47,7 @@ class Steps(IterableDataset[Step]):
     def __init__(self, sessions: Sequence[Session], config: Config, first: int, last: int) -> None:
         self.sessions, self.config, self.first, self.last = sessions, config, first, last
         self.per_epoch = len(self._plan(0))
+        self.regions = [region_index(session.info.regions) for session in sessions]
 
     def _plan(self, epoch: int) -> list[Any]:
         training = self.config.training
@@ -65,16 +71,30 @@ class Steps(IterableDataset[Step]):
             parts = []
             for session, windows in plan[step % self.per_epoch]:
                 batch = self.sessions[session].batch(windows)
-                parts.append((batch, draw_masks(batch, self.config, generator)))
+                parts.append(draw_part(batch, self.config, generator, self.regions[session]))
             yield step, parts
 
 
-def draw_masks(batch: Batch, config: Config, generator: torch.Generator) -> Masks:
-    """Masks of a training batch, of the kind the configuration asks for."""
+def draw_part(
+    batch: Batch, config: Config, generator: torch.Generator, regions: Tensor | None
+) -> Part:
+    """A training batch with its masks, of the kind the configuration asks for."""
     masking = config.masking
     if masking.kind == "published":
-        return published_masks(batch, masking.ratio, generator, config.model.inputs)
-    return draw(batch, masking.schemes, masking.ratio, generator, masking.hide_visible)
+        if config.model.name == "mtm_published":
+            return batch, published_mtm_masks(batch, masking, generator, regions), batch
+        masks = published_masks(batch, masking.ratio, generator, config.model.inputs)
+        return batch, masks, batch
+    source = Draw(
+        generator=generator,
+        ratio=masking.ratio,
+        unit_ratio=masking.unit_ratio,
+        regions=regions,
+        patch=config.model.patch,
+    )
+    masks = draw(batch, masking.schemes, source, masking.hide_visible, masking.per)
+    shown, masks = corrupt(batch, masks, masking.keep, masking.random, generator)
+    return batch, masks, shown
 
 
 def step_seed(seed: int, step: int, purpose: int) -> int:
@@ -120,7 +140,10 @@ class TrainingModule(lightning.LightningModule):
     ) -> Step:
         """Move the micro-batches and masks of a step."""
         step, parts = batch
-        return step, [(to_device(b, device), _masks_to(m, device)) for b, m in parts]
+        return step, [
+            (to_device(batch, device), _masks_to(masks, device), to_device(shown, device))
+            for batch, masks, shown in parts
+        ]
 
     def used(self) -> float:
         """Used fraction of the time budget (0 without one)."""
@@ -165,9 +188,8 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: Step, batch_idx: int) -> Tensor:
         """Loss of one step: micro-batches weigh in by their number of windows."""
-        batches = [part[0] for part in batch[1]]
-        masks = [part[1] for part in batch[1]]
-        predictions = self.model(batches, [m.visible for m in masks])
+        batches, masks, shown = (list(parts) for parts in zip(*batch[1], strict=True))
+        predictions = self.model(shown, [m.visible for m in masks], [m.prompt for m in masks])
         losses = self._losses(predictions, batches, masks)
         self.log_losses = {name: float(x.detach()) for name, x in losses.items()}
         return torch.stack(list(losses.values())).sum()
@@ -178,6 +200,8 @@ class TrainingModule(lightning.LightningModule):
         """Loss per modality; micro-batches weigh in by their number of windows."""
         scales = [self.model.scales(batch.session) for batch in batches]
         if self.config.loss.kind == "published":
+            if self.config.model.name == "mtm_published":
+                return published_mtm_losses(predictions, batches, masks, scales)
             return published_losses(predictions, batches, masks, scales)
         n_windows = sum(len(batch.windows) for batch in batches)
         losses: dict[str, Tensor] = {}
@@ -218,7 +242,7 @@ class TrainingModule(lightning.LightningModule):
         """Validate the averaged weights, keep the best, save all."""
         self.model.eval()
         with self.average.applied():
-            scores = validate(self.model, self.sessions, self.device)
+            scores = validate(self.model, self.sessions, self.device, masking=self.config.masking)
             improved = self.progress.record(scores)
             per_target = self.config.training.select == "task"
             weights = dict(self.model.named_parameters())
@@ -281,4 +305,5 @@ def _masks_to(masks: Masks, device: torch.device) -> Masks:
     return Masks(
         visible={name: x.to(device) for name, x in masks.visible.items()},
         scored={name: x.to(device) for name, x in masks.scored.items()},
+        prompt=None if masks.prompt is None else masks.prompt.to(device),
     )

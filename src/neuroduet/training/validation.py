@@ -4,25 +4,59 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neuroduet.config import MaskingConfig
 from neuroduet.data.session import Session
-from neuroduet.masking import hide, to_masks
+from neuroduet.masking import (
+    PROMPTS,
+    REGION_SCHEMES,
+    Draw,
+    draw,
+    hide,
+    region_index,
+    to_masks,
+)
+from neuroduet.masking.activity import last_bins, usual_horizon
 from neuroduet.metrics import bits_per_spike, r2
 from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction
 
 CHUNK = 64
 
 
+ACTIVITY_TASKS = {
+    "neuron": "co_smoothing",
+    "co_smooth": "co_smoothing",
+    "forward": "forward",
+    "causal": "forward",
+}
+"""Task whose weights are chosen by the score under a scheme; else the scheme's own name."""
+
+ENCODING_SCHEMES = frozenset({"encoding", "encoding_from", "self_spike", "random_token"})
+REPEATS = {"neuron": 2, "co_smooth": 8, "intra_region": 4, "inter_region": 2}
+"""How often each validation window is asked, with other units hidden."""
+
+MASK_SEED = 20_240_714
+FEWEST_SPIKES = 3
+
+
 @torch.inference_mode()
 def validate(
-    model: nn.Module, sessions: Sequence[Session], device: torch.device, split: str = "valid"
+    model: nn.Module,
+    sessions: Sequence[Session],
+    device: torch.device,
+    split: str = "valid",
+    masking: MaskingConfig | None = None,
 ) -> dict[str, float]:
     """Score every target: encoding under :data:`NEURAL`, decoding under each behaviour's name.
+
+    Questions about activity are scored under their task's name, with masks that are the same at
+    every validation (the published MtM draws new ones, and chooses by chance: defect 6).
 
     Bits per spike for counts, R2 for traces and continuous behaviours, and for classes the
     fraction of the prior's cross-entropy that is explained: with a few dozen validation windows
@@ -33,6 +67,7 @@ def validate(
         sessions: Sessions to score.
         device: Where the model lives.
         split: Which windows.
+        masking: Schemes the model is trained with; ``None`` for encoding and decoding only.
 
     Returns:
         Mean over sessions of each target's score; targets without a score are left out.
@@ -41,23 +76,114 @@ def validate(
     for session in sessions:
         if len(session.indices(split)) == 0:
             continue
-        for name, value in _session_scores(model, session, device, split).items():
+        scores = _session_scores(model, session, device, split, _encodes(masking))
+        if masking is not None:
+            scores |= _activity_scores(model, session, device, split, masking)
+        for name, value in scores.items():
             if np.isfinite(value):
                 found[name].append(value)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
+def _encodes(masking: MaskingConfig | None) -> bool:
+    if masking is None:
+        return True
+    return any(masking.schemes.get(name, 0.0) > 0 for name in ENCODING_SCHEMES)
+
+
+def _activity_scores(
+    model: nn.Module, session: Session, device: torch.device, split: str, masking: MaskingConfig
+) -> dict[str, float]:
+    """Bits per spike (or R2) of the units and bins that each trained scheme hides."""
+    regions = region_index(session.info.regions)
+    scores = {}
+    for scheme in PROMPTS:
+        skipped = scheme in REGION_SCHEMES and regions is None
+        if masking.schemes.get(scheme, 0.0) <= 0 or skipped:
+            continue
+        source = Draw(
+            generator=torch.Generator().manual_seed(MASK_SEED),
+            ratio=masking.ratio,
+            unit_ratio=masking.unit_ratio,
+            regions=regions,
+        )
+        sums = _UnitSums(len(session.info.units))
+        task = ACTIVITY_TASKS.get(scheme, scheme)
+        for batch in _batches(session, split):
+            for _ in range(REPEATS.get(scheme, 1)):
+                masks = _activity_masks(batch, scheme, task, source)
+                activity = _predict(model, batch, masks, device).activity
+                if activity is None:
+                    return {}
+                sums.add(activity.float().cpu(), batch.activity, masks.scored[NEURAL])
+        scores[task] = sums.bits() if session.info.is_poisson else sums.r2()
+    return scores
+
+
+def _activity_masks(batch: Batch, scheme: str, task: str, source: Draw) -> Masks:
+    """Masks of a scheme with all behaviours hidden, as the activity tasks ask."""
+    if task == "forward":
+        horizon = torch.full((len(batch.windows), 1), usual_horizon(batch.valid.shape[1]))
+        hidden = hide(batch, {}) | {NEURAL: last_bins(batch, horizon)}
+        prompt = torch.full((len(batch.windows),), PROMPTS.index(scheme))
+        masks = to_masks(batch, hidden, None, prompt)
+    else:
+        masks = draw(batch, {scheme: 1.0}, source)
+    unseen = {name: torch.zeros_like(seen) for name, seen in batch.observed.items()}
+    return replace(masks, visible={**unseen, NEURAL: masks.visible[NEURAL]})
+
+
+class _UnitSums:
+    """Running sums over scored entries, per unit."""
+
+    def __init__(self, units: int) -> None:
+        self.entries, self.counts, self.gain, self.expected, self.squares, self.error = (
+            torch.zeros(units, dtype=torch.float64) for _ in range(6)
+        )
+
+    def add(self, predicted: Tensor, true: Tensor, scored: Tensor) -> None:
+        """Take in predictions ``(B, T, N)``."""
+        scored = scored.expand(true.shape)
+
+        def total(x: Tensor) -> Tensor:
+            return torch.where(scored, x, 0.0).sum((0, 1), dtype=torch.float64)
+
+        self.entries += total(torch.ones_like(true))
+        self.counts += total(true)
+        self.gain += total(true * predicted)
+        self.expected += total(predicted.exp())
+        self.squares += total(true.square())
+        self.error += total((true - predicted).square())
+
+    def bits(self) -> float:
+        """Bits per spike over each unit's mean on the scored entries, averaged over units."""
+        kept = self.counts >= FEWEST_SPIKES
+        if not kept.any():
+            return float("nan")
+        k, n = self.counts[kept], self.entries[kept]
+        null = k * (k / n).log() - k
+        bits = (self.gain[kept] - self.expected[kept] - null) / k / np.log(2.0)
+        return float(bits.mean())
+
+    def r2(self) -> float:
+        """R2 of traces, averaged over units."""
+        total = self.squares - self.counts.square() / self.entries.clamp(min=1.0)
+        kept = total > 0
+        return float((1.0 - self.error[kept] / total[kept]).mean()) if kept.any() else float("nan")
+
+
 def _session_scores(
-    model: nn.Module, session: Session, device: torch.device, split: str
+    model: nn.Module, session: Session, device: torch.device, split: str, encode: bool
 ) -> dict[str, float]:
     rates: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     decoded: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for batch in _batches(session, split):
-        encoded = _predict(model, batch, _hiding(batch, [NEURAL]), device)
-        if encoded.activity is not None:
-            rates.append(encoded.activity[batch.valid].float().cpu().numpy())
-            counts.append(batch.activity[batch.valid].numpy())
+        if encode:
+            encoded = _predict(model, batch, _hiding(batch, [NEURAL]), device)
+            if encoded.activity is not None:
+                rates.append(encoded.activity[batch.valid].float().cpu().numpy())
+                counts.append(batch.activity[batch.valid].numpy())
         answer = _predict(model, batch, _hiding(batch, list(batch.behaviours)), device)
         for name, predicted in answer.behaviours.items():
             seen = batch.observed[name]
@@ -99,7 +225,8 @@ def _hiding(batch: Batch, names: list[str]) -> Masks:
 
 def _predict(model: nn.Module, batch: Batch, masks: Masks, device: torch.device) -> Prediction:
     visible = {name: mask.to(device) for name, mask in masks.visible.items()}
-    return model([to_device(batch, device)], [visible])[0]
+    prompt = None if masks.prompt is None else masks.prompt.to(device)
+    return model([to_device(batch, device)], [visible], [prompt])[0]
 
 
 def _batches(session: Session, split: str) -> Iterator[Batch]:

@@ -1,0 +1,92 @@
+"""Questions about units put to any model: the short way where it has one, else one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from neuroduet.models.translator import Translator, Visible
+from neuroduet.types import NEURAL, Batch, UnitQuestions
+
+
+def answer_units(
+    model: nn.Module,
+    batch: Batch,
+    visible: Visible,
+    questions: UnitQuestions,
+    prompt: int = -1,
+) -> Float[Tensor, "B T N"] | None:
+    """Predict units that are hidden in turns.
+
+    Args:
+        model: Any model of :data:`neuroduet.models.MODELS`.
+        batch: Windows with all activity.
+        visible: What may be seen before any unit is hidden.
+        questions: Which units each question hides and asks about.
+        prompt: Index into :data:`neuroduet.masking.PROMPTS`, -1 for none.
+
+    Returns:
+        Log expected counts or traces of the units asked about, 0 elsewhere; ``None`` if the model
+        does not predict activity.
+    """
+    if isinstance(model, Translator) and not model.silence:
+        return model.answer_units(batch, visible, questions, prompt)
+    answers = batch.activity.new_zeros(batch.activity.shape)
+    base = _Base(model, batch, visible, prompt)
+    for hidden, scored in zip(questions.hidden, questions.scored, strict=True):
+        known = base.answer(hidden & ~scored) if getattr(model, "silence", False) else None
+        asked = torch.ones(len(batch.windows), dtype=torch.bool)
+        if known is not None:
+            # Where the units asked about are silent, hiding them changes nothing.
+            asked = (batch.activity[:, :, scored] != 0).any(2).any(1)
+            answers[:, :, scored] = known[:, :, scored]
+        if asked.any():
+            activity = base.ask(hidden, asked)
+            if activity is None:
+                return None
+            answers[asked] = torch.where(scored, activity, answers[asked])
+    return answers
+
+
+class _Base:
+    """A model asked about one batch with sets of units hidden, some answers remembered."""
+
+    def __init__(self, model: nn.Module, batch: Batch, visible: Visible, prompt: int) -> None:
+        self.model, self.batch, self.visible, self.prompt = model, batch, visible, prompt
+        self.answers: dict[bytes, Tensor | None] = {}
+
+    def ask(self, hidden: Bool[Tensor, " N"], rows: Bool[Tensor, " B"]) -> Tensor | None:
+        """Predictions for some windows with units hidden."""
+        few = take_windows(self.batch, rows)
+        seen = {name: mask[rows] for name, mask in self.visible.items()}
+        seen[NEURAL] = seen[NEURAL] & ~hidden
+        prompts = None if self.prompt < 0 else torch.full((len(few.windows),), self.prompt)
+        activity = self.model([few], [seen], [prompts])[0].activity
+        return None if activity is None else activity.float()
+
+    def answer(self, hidden: Bool[Tensor, " N"]) -> Tensor | None:
+        """Predictions for all windows, computed once per set of hidden units."""
+        key = hidden.numpy().tobytes()
+        if key not in self.answers:
+            self.answers[key] = self.ask(hidden, torch.ones(len(self.batch.windows)).bool())
+        return self.answers[key]
+
+
+def take_windows(batch: Batch, rows: slice | Bool[Tensor, " B"]) -> Batch:
+    """Some windows of a batch.
+
+    Args:
+        batch: Windows.
+        rows: Which of them.
+    """
+    return replace(
+        batch,
+        activity=batch.activity[rows],
+        valid=batch.valid[rows],
+        behaviours={name: values[rows] for name, values in batch.behaviours.items()},
+        observed={name: seen[rows] for name, seen in batch.observed.items()},
+        windows=batch.windows[rows],
+    )
