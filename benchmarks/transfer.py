@@ -17,14 +17,24 @@ from rich.table import Table
 from scipy import stats
 
 from neuroduet.config import Config, override
-from neuroduet.presets import duet
+from neuroduet.presets import PRESETS
 from neuroduet.simulate import simulate
 from neuroduet.tasks.run import evaluate_run
 from neuroduet.training.finetune import finetune
 from neuroduet.training.fit import run_jobs, train
 
-SHOWN = {"spikes": "bits_per_spike", "wheel": "r2", "whisker": "r2", "choice": "accuracy"}
-SHOWN["block"] = "accuracy"
+SHOWN = [
+    ("encoding", "spikes", "bits_per_spike"),
+    ("co_smoothing", "spikes", "bits_per_spike"),
+    ("forward", "spikes", "bits_per_spike"),
+    ("intra_region", "spikes", "bits_per_spike"),
+    ("inter_region", "spikes", "bits_per_spike"),
+    ("decoding", "wheel", "r2"),
+    ("decoding", "whisker", "r2"),
+    ("decoding", "choice", "accuracy"),
+    ("decoding", "block", "accuracy"),
+]
+TASKS = ["activity", "encoding", "decoding"]
 
 
 def main() -> None:
@@ -35,62 +45,81 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=8)
     parser.add_argument("--pretrain-steps", type=int, default=1600)
     parser.add_argument("--steps", type=int, nargs="+", default=[200, 600])
+    parser.add_argument("--preset", default="duet", help="duet or mtm")
     parser.add_argument("--size", default="small")
+    parser.add_argument("--memory", type=float, default=1.0, help="of the private latents")
     parser.add_argument("--world", type=int, default=2026, help="seed of the simulated world")
     given = parser.parse_args()
     data = given.out / "data"
     if not data.exists():
-        simulate(data, given.pretrain + given.held_out, given.world, given.size)
+        simulate(
+            data, given.pretrain + given.held_out, given.world, given.size, memory=given.memory
+        )
     names = sorted(path.stem for path in data.glob("*.h5"))
     old, new = names[: given.pretrain], names[given.pretrain :]
     core = given.out / "pretrained"
     if not (core / "model" / "config.json").exists():
-        train(_budget(given.pretrain_steps), data, core, old)
-    jobs = [(_pair, (core, data, given.out, name, steps)) for steps in given.steps for name in new]
-    run_jobs(jobs)
+        train(_budget(given.preset, given.pretrain_steps), data, core, old)
+    run_jobs(
+        [
+            (_pair, (given.preset, core, data, given.out, name, steps))
+            for steps in given.steps
+            for name in new
+        ]
+    )
     for steps in given.steps:
         Console().print(_table(given.out, new, steps))
 
 
-def _budget(steps: int) -> Config:
+def _budget(preset: str, steps: int) -> Config:
     settings = [f"training.max_steps={steps}", "training.max_epochs=100000", "training.threads=1"]
-    return override(duet(), settings)
+    return override(PRESETS[preset](), settings)
 
 
-def _pair(core: Path, data: Path, out: Path, name: str, steps: int) -> Path:
+def _pair(preset: str, core: Path, data: Path, out: Path, name: str, steps: int) -> Path:
     """Finetune and train from scratch on one session."""
     folder = out / f"steps-{steps}" / name
     settings = [f"training.max_steps={steps}"]
     if not (folder / "finetuned" / "scores.csv").exists():
         finetune(core, data, [name], folder / "finetuned", settings)
-        evaluate_run(folder / "finetuned", data, [name], ["encoding", "decoding"])
+        evaluate_run(folder / "finetuned", data, [name], TASKS)
     if not (folder / "scratch" / "scores.csv").exists():
-        train(_budget(steps), data, folder / "scratch", [name])
-        evaluate_run(folder / "scratch", data, [name], ["encoding", "decoding"])
+        train(_budget(preset, steps), data, folder / "scratch", [name])
+        evaluate_run(folder / "scratch", data, [name], TASKS)
     return folder
 
 
 def _table(out: Path, names: list[str], steps: int) -> Table:
     table = Table(title=f"{len(names)} held-out sessions, {steps} steps, test trials")
-    for column in ("target", "metric", "finetuned", "scratch", "difference", "95 % interval"):
+    for column in (
+        "task",
+        "target",
+        "metric",
+        "finetuned",
+        "scratch",
+        "difference",
+        "95 % interval",
+    ):
         table.add_column(column)
-    for target, metric in SHOWN.items():
+    for question in SHOWN:
         values = {
-            kind: np.array([_score(out, n, kind, target, metric, steps) for n in names])
+            kind: np.array([_score(out, n, kind, question, steps) for n in names])
             for kind in ("finetuned", "scratch")
         }
         known = ~np.isnan(values["finetuned"] - values["scratch"])
+        if known.sum() < 2:
+            continue
         better = (values["finetuned"] - values["scratch"])[known]
         reach = stats.sem(better) * stats.t.ppf(0.975, len(better) - 1)
         means = [f"{v[known].mean():.4f}" for v in values.values()]
         low, high = better.mean() - reach, better.mean() + reach
-        table.add_row(target, metric, *means, f"{better.mean():+.4f}", f"{low:+.4f} {high:+.4f}")
+        table.add_row(*question, *means, f"{better.mean():+.4f}", f"{low:+.4f} {high:+.4f}")
     return table
 
 
-def _score(out: Path, name: str, kind: str, target: str, metric: str, steps: int) -> float:
+def _score(out: Path, name: str, kind: str, question: tuple[str, str, str], steps: int) -> float:
     scores = pd.read_csv(out / f"steps-{steps}" / name / kind / "scores.csv")
-    found = scores.query("target == @target and metric == @metric").value
+    found = scores[(scores[["task", "target", "metric"]] == list(question)).all(axis=1)].value
     return float(found.iloc[0]) if len(found) else float("nan")
 
 

@@ -2,8 +2,8 @@
 
 A monkey reaches to eight targets while 174 units are recorded in M1: 159 trials of 9 to 14 bins of
 100 ms. One model learns to decode velocity, position and target from the spike counts, and to
-predict the counts from them. Every fold is a recording of its own that says which trials train,
-validate and test; the linear baselines are scored on the same trials.
+predict the counts from them and from each other. Every fold is a recording of its own that says
+which trials train, validate and test; the linear baselines are scored on the same trials.
 
     python examples/monkey_reach.py --data ../shared/data                # about 10 minutes
     python examples/monkey_reach.py --folds 1 --steps 60 --members 1     # a quick look
@@ -21,7 +21,8 @@ import pandas as pd
 
 import neuroduet
 from neuroduet.config import Config, override
-from neuroduet.presets import duet
+from neuroduet.presets import PRESETS
+from neuroduet.tasks.task import ActivityOptions
 
 FOLDS = 5
 # Chosen on validation trials; docs/real-data.md says what else was tried.
@@ -32,14 +33,17 @@ SETTINGS = [
     "training.max_epochs=1000",  # --steps is the budget
     "training.threads=1",
 ]
+TASKS = ["encoding", "decoding", "co_smoothing", "forward"]
+AHEAD = ActivityOptions(horizon=2)  # forward prediction of the last 200 ms
 COLUMNS = {
-    "velocity x": ("velocity[0]", "r2"),
-    "velocity y": ("velocity[1]", "r2"),
-    "position x": ("position[0]", "r2"),
-    "position y": ("position[1]", "r2"),
-    "target": ("target", "accuracy"),
-    "bits/spike": ("spikes", "bits_per_spike"),
-    "pooled": ("spikes", "bits_per_spike_pooled"),
+    "velocity x": ("decoding", "velocity[0]", "r2"),
+    "velocity y": ("decoding", "velocity[1]", "r2"),
+    "position x": ("decoding", "position[0]", "r2"),
+    "position y": ("decoding", "position[1]", "r2"),
+    "target": ("decoding", "target", "accuracy"),
+    "encoding": ("encoding", "spikes", "bits_per_spike"),
+    "co-smoothing": ("co_smoothing", "spikes", "bits_per_spike"),
+    "forward": ("forward", "spikes", "bits_per_spike"),
 }
 # Ridge on 4 lags; for the target, summed counts; R2 pooled over five folds (README of the data).
 PUBLISHED = dict(zip(COLUMNS, [0.73, 0.60, 0.78, 0.81, 0.43], strict=False))
@@ -79,14 +83,13 @@ def save_fold(trials: dict[str, list[np.ndarray] | np.ndarray], fold: int, folde
 def score_fold(config: Config, data: Path, run: Path) -> pd.DataFrame:
     """Train on one fold; test scores of the model and the baselines, one row each."""
     neuroduet.train(config, data=data, out=run)
-    tasks = ["encoding", "decoding"]
     scores = pd.concat(
         [
-            neuroduet.score_baselines(data, config=config),
-            neuroduet.evaluate(run, data=data, tasks=tasks),
+            neuroduet.score_baselines(data, config=config, options=AHEAD),
+            neuroduet.evaluate(run, data=data, tasks=TASKS, options=AHEAD),
         ]
     )
-    table = scores.pivot(index="model", columns=["target", "metric"], values="value")
+    table = scores.pivot(index="model", columns=["task", "target", "metric"], values="value")
     table = table.reindex(columns=list(COLUMNS.values()))
     return table.set_axis(list(COLUMNS), axis=1)
 
@@ -96,13 +99,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     shared = os.environ.get("NEURODUET_SHARED_DATA", "../shared/data")
     parser.add_argument("--data", type=Path, default=Path(shared), help="folder of shared data")
+    parser.add_argument("--preset", default="duet", help="duet, or mtm for the spikes alone")
     parser.add_argument("--folds", type=int, default=FOLDS, help="folds to run, 1 to 5")
     parser.add_argument("--steps", type=int, default=1200, help="optimiser steps of a member")
     parser.add_argument("--members", type=int, default=4, help="models of an ensemble")
     parser.add_argument("--set", nargs="*", default=[], help="more settings, section.key=value")
     args = parser.parse_args()
     budget = [f"training.max_steps={args.steps}", f"training.members={args.members}"]
-    config = override(duet(), [*SETTINGS, *budget, *args.set])
+    config = override(PRESETS[args.preset](), [*SETTINGS, *budget, *args.set])
     trials = read_trials(args.data)
     tables = {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter1d
 
 import neuroduet
 from neuroduet.config import override
-from neuroduet.presets import duet
+from neuroduet.presets import PRESETS
 
 RUNNING = 15.0  # pixels per second; the track is about 420 pixels long
 # Chosen on validation windows; docs/real-data.md says what else was tried.
@@ -40,12 +40,14 @@ SETTINGS = [
     "training.max_epochs=1000",  # --steps is the budget
     "training.threads=1",
 ]
+TASKS = ["encoding", "decoding", "co_smoothing", "forward"]
 COLUMNS = {
-    "x": ("position[0]", "r2"),
-    "y": ("position[1]", "r2"),
-    "speed": ("speed", "r2"),
-    "bits/spike": ("spikes", "bits_per_spike"),
-    "pooled": ("spikes", "bits_per_spike_pooled"),
+    "x": ("decoding", "position[0]", "r2"),
+    "y": ("decoding", "position[1]", "r2"),
+    "speed": ("decoding", "speed", "r2"),
+    "encoding": ("encoding", "spikes", "bits_per_spike"),
+    "co-smoothing": ("co_smoothing", "spikes", "bits_per_spike"),
+    "forward": ("forward", "spikes", "bits_per_spike"),
 }
 # Ridge on 5 lags, blocked folds, running periods (README of the data).
 PUBLISHED = {"linear-track": (0.42, 0.39), "w-maze": (0.27, 0.41)}
@@ -102,19 +104,22 @@ def main() -> None:
     shared = os.environ.get("NEURODUET_SHARED_DATA", "../shared/data")
     parser.add_argument("--data", type=Path, default=Path(shared), help="folder of shared data")
     parser.add_argument("--maze", choices=list(PUBLISHED), default="linear-track")
+    parser.add_argument("--preset", default="duet", help="duet, or mtm for the spikes alone")
     parser.add_argument("--steps", type=int, default=800, help="optimiser steps of a member")
     parser.add_argument("--members", type=int, default=4, help="models of an ensemble")
     parser.add_argument("--set", nargs="*", default=[], help="more settings, section.key=value")
     args = parser.parse_args()
     budget = [f"training.max_steps={args.steps}", f"training.members={args.members}"]
-    config = override(duet(), [*SETTINGS, *budget, *args.set])
+    config = override(PRESETS[args.preset](), [*SETTINGS, *budget, *args.set])
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / f"{args.maze}.h5"
         neuroduet.save(make_recording(args.data / "rat_ca1" / args.maze, args.maze), data)
         linear = neuroduet.score_baselines(data, config=config)
         run = neuroduet.train(config, data=data, out=Path(scratch) / "run")
-        scores = [linear, neuroduet.evaluate(run, data=data, tasks=["encoding", "decoding"])]
-    table = pd.concat(scores).pivot(index="model", columns=["target", "metric"], values="value")
+        scores = [linear, neuroduet.evaluate(run, data=data, tasks=TASKS)]
+    table = pd.concat(scores).pivot(
+        index="model", columns=["task", "target", "metric"], values="value"
+    )
     table = table.reindex(columns=list(COLUMNS.values())).set_axis(list(COLUMNS), axis=1)
     table.loc["published ridge", ["x", "y"]] = PUBLISHED[args.maze]
     print(f"{args.maze}\n{table.round(3).to_string(na_rep='')}")

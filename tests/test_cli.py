@@ -19,6 +19,7 @@ import neuroduet
 from neuroduet import cli
 from neuroduet.errors import UserError
 from neuroduet.options import spread_settings
+from neuroduet.tasks.task import ActivityOptions
 
 COMMANDS = {
     "simulate": {"--sessions", "--seed", "--size"},
@@ -42,8 +43,17 @@ COMMANDS = {
         "--max-minutes",
         "--resume",
     },
-    "evaluate": {"--data", "--sessions", "--tasks", "--out"},
-    "baselines": {"--data", "--out", "--sessions", "--config", "--set"},
+    "evaluate": {
+        "--data",
+        "--sessions",
+        "--tasks",
+        "--folds",
+        "--horizon",
+        "--units",
+        "--precision",
+        "--out",
+    },
+    "baselines": {"--data", "--out", "--sessions", "--config", "--set", "--networks"},
     "info": {"--json"},
     "embed": {"--out"},
     "predict": {"--data", "--out"},
@@ -271,14 +281,38 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
     monkeypatch.setattr(cli, "print_scores", printed.append)
     seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
     assert cli.main(words("evaluate", run, "--data", data, "--tasks", "encoding,decoding")) == 0
+    assert callable(seen.pop("progress"))
     assert seen == {
         "run": run,
         "data": data,
         "sessions": None,
         "tasks": ["encoding", "decoding"],
         "out": run / "scores.csv",
+        "options": ActivityOptions(),
+        "precision": "32",
     }
     assert printed == ["the scores"]
+
+
+def test_evaluate_passes_on_how_the_activity_tasks_are_asked(
+    replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path
+) -> None:
+    monkeypatch.setattr(cli, "print_scores", lambda scores: None)
+    seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
+    options = words("--folds", 5, "--horizon", 3, "--units", "u1, u2", "--precision", "bf16")
+    assert cli.main(words("evaluate", run, "--data", data, *options)) == 0
+    assert seen["options"] == ActivityOptions(folds=5, horizon=3, units=("u1", "u2"))
+    assert seen["precision"] == "bf16"
+    assert cli.main(words("evaluate", run, "--data", data, "--precision", "bf61")) == 2
+
+
+@pytest.mark.parametrize("wrong", [["--folds", "0"], ["--folds", "1.5"], ["--horizon", "0"]])
+def test_numbers_of_folds_and_bins_must_be_whole_and_positive(
+    replace: Recorder, data: Path, run: Path, wrong: list[str]
+) -> None:
+    seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
+    assert cli.main(words("evaluate", run, "--data", data, *wrong)) == 2
+    assert seen == {}
 
 
 def test_the_other_commands_pass_everything_on(
@@ -296,7 +330,9 @@ def test_the_other_commands_pass_everything_on(
     options = words("--data", data, "--out", out, "--set", "data.split.seed=3")
     assert cli.main(["baselines", *options]) == 0
     assert seen.pop("config").data.split.seed == 3
-    assert seen == {"data": data, "out": out, "sessions": None}
+    assert seen == {"data": data, "out": out, "sessions": None, "networks": False}
+    assert cli.main(["baselines", *options, "--networks"]) == 0
+    assert seen["networks"] is True
     run_folder, page = out / "finetuned", out / "report.html"
     made = SimpleNamespace(scores=None, report=page, run=run_folder, models=("a", "b"))
     seen = replace("neuroduet.demo", "demo", made)

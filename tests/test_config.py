@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from neuroduet.config import Config, from_mapping, load_config, override
 from neuroduet.errors import UserError
+from neuroduet.masking import CAUSAL
 from neuroduet.presets import PRESETS
 
 
@@ -24,9 +25,26 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_carry_their_name_and_cite_their_command(name: str) -> None:
+def test_presets_carry_their_name(name: str) -> None:
     assert PRESETS[name]().preset == name
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if not name.startswith("ndt1_")])
+def test_presets_cite_their_command(name: str) -> None:
     assert f"--preset {name}" in " ".join((PRESETS[name].__doc__ or "").split())
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("ndt1_")])
+def test_the_rows_of_a_table_are_mtm_with_one_scheme_each(name: str) -> None:
+    config, whole = PRESETS[name](), PRESETS["mtm"]()
+    scheme = name.removeprefix("ndt1_")
+    assert {k for k, weight in config.masking.schemes.items() if weight > 0} == {scheme}
+    assert not config.model.behaviours
+    # What remains to tell the model is that it may not look ahead.
+    assert config.model.prompts == (scheme in CAUSAL)
+    changes = {"masking": config.masking, "preset": config.preset, "model": config.model}
+    assert config == whole.model_copy(update=changes)
+    assert config.model == whole.model.model_copy(update={"prompts": config.model.prompts})
 
 
 @pytest.mark.parametrize("name", PRESETS)

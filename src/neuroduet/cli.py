@@ -160,7 +160,7 @@ def train(
     data: Data,
     out: OutRun,
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="duet, neds or neds_faithful.")
+        str, typer.Option(metavar="NAME", help="duet, mtm, neds, ndt2, poyo, *_faithful, ndt1_*.")
     ] = "duet",
     sessions: Sessions = None,
     config: ConfigFile = None,
@@ -268,13 +268,19 @@ def baselines(
     sessions: Sessions = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    networks: Annotated[
+        bool, typer.Option("--networks", help="Fit an MLP and an LSTM decoder too.")
+    ] = False,
 ) -> None:
     """Score linear models on the same windows and splits."""
     _require(data)
     resolved = _configure("duet", config, settings or [])
     from neuroduet.tasks.run import baselines as score_baselines
 
-    print_scores(score_baselines(data=data, out=out, sessions=names(sessions), config=resolved))
+    scores = score_baselines(
+        data=data, out=out, sessions=names(sessions), config=resolved, networks=networks
+    )
+    print_scores(scores)
     write(f"the scores of every session are in {out}")
 
 

@@ -195,8 +195,8 @@ class ModelConfig(_Section):
     feed_forward: int = Field(256, ge=8)
     dropout: float = Field(0.3, ge=0, lt=1)
     unit_dropout: float = Field(0.3, ge=0, lt=1)
-    input_rank: int | None = 48
-    output_rank: int | None = 48
+    input_rank: int | None = 72
+    output_rank: int | None = 72
     input_kernel: Annotated[int, Field(ge=0), AfterValidator(_odd_or_zero)] = 9
     behaviour_kernel: Annotated[int, Field(ge=1), AfterValidator(_odd_or_zero)] = 17
     data_init: bool = True
@@ -220,7 +220,7 @@ class LossConfig(_Section):
             with its division of the cross-entropy by tokens (the other settings are not used).
     """
 
-    activity: float = 6.0
+    activity: float = 24.0
     activity_unit: Literal["spike", "entry"] = "spike"
     unit_balance: float = Field(0.5, ge=0, le=1)
     continuous: float = 1.0

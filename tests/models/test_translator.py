@@ -185,19 +185,36 @@ def test_every_used_parameter_gets_a_gradient_and_survives_a_state_dict(
         out, batch, masks, model.behaviours, model.scales("a/1"), Config().loss
     )
     sum(losses.values()).backward()
+    names = {name for name, _ in model.named_parameters()}
     unused = {name for name, p in model.named_parameters() if p.grad is None}
-    if inputs == "all":
-        assert not unused
-    elif inputs == "activity":
-        assert all(name.startswith(("outputs.", "to_rank.", "embeddings.")) for name in unused)
-        assert not any(name.startswith("heads.") for name in unused)
-    else:
-        assert all(
-            name.startswith(("inputs.", "smooth.", "from_rank.", "heads.")) for name in unused
-        )
-        assert not any(name.startswith("outputs.") for name in unused)
-    saved = model.state_dict()
-    assert {name for name, _ in model.named_parameters()} <= set(saved)
+    read_out = {n for n in names if n.startswith(("outputs.", "to_rank."))} | {"skip"}
+    heads = {name for name in names if name.startswith("heads.")}
+    expected = {"all": set(), "activity": read_out, "behaviours": heads}[inputs]
+    assert expected <= names
+    assert unused == expected
+    assert names <= set(model.state_dict())
+
+
+@pytest.mark.parametrize("hidden_units", ["infer", "zero"])
+def test_every_parameter_of_a_prompted_model_of_activity_gets_a_gradient(
+    hidden_units: str,
+) -> None:
+    torch.manual_seed(0)
+    config = small(behaviours=False, prompts=True, hidden_units=hidden_units, dropout=0.0)
+    model = build(config, INFOS[:1])
+    with torch.no_grad():  # whose zeros would hide a path that is cut
+        model.skip.add_(0.1 * torch.randn_like(model.skip))
+    batch = make_batch(INFOS[0], windows=32)
+    generator = torch.Generator().manual_seed(0)
+    masks = draw(batch, {"neuron": 1.0, "causal": 1.0}, Draw(ratio=0.5, generator=generator))
+    (out,) = model([batch], [masks.visible], [masks.prompt])
+    losses = modality_losses(out, batch, masks, (), model.scales("a/1"), Config().loss)
+    sum(losses.values()).backward()
+    for name, p in model.named_parameters():
+        assert p.grad is not None, name
+        assert p.grad.any(), name
+    asked = model.prompts.grad.any(1)
+    assert set(asked.nonzero().flatten().tolist()) == set(masks.prompt.tolist())
 
 
 def test_a_missing_behaviour_is_treated_as_hidden() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
@@ -32,9 +33,9 @@ def test_any_session_id_names_a_module_that_is_found_again(names: list[str]) -> 
     }
 
 
-def stitch(is_poisson: bool = True, dropout: float = 0.0) -> InputStitch:
+def stitch(is_poisson: bool = True, dropout: float = 0.0, silence: bool = False) -> InputStitch:
     torch.manual_seed(0)
-    made = InputStitch(5, 3, is_poisson, dropout)
+    made = InputStitch(5, 3, is_poisson, dropout, silence)
     made.centre.copy_(torch.rand(5))
     made.scale.copy_(0.5 + torch.rand(5))
     return made
@@ -44,22 +45,71 @@ def counts() -> torch.Tensor:
     return torch.poisson(torch.full((4, 6, 5), 2.0), generator=torch.Generator().manual_seed(1))
 
 
-def test_counts_are_rooted_centred_scaled_and_projected() -> None:
+def posterior(layer: InputStitch, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Expected latents given the seen units, by conditioning a joint Gaussian on them.
+
+    Args:
+        layer: Loadings, and the variance of the noise.
+        values: Standardised activity, ``(*, N)``.
+        seen: Which units are conditioned on, ``(N,)``.
+    """
+    weight = layer.weight.detach().double().numpy()[seen]
+    covariance = weight @ weight.T + math.exp(layer.log_noise.item()) * np.eye(len(weight))
+    return values[..., seen] @ np.linalg.solve(covariance, weight)
+
+
+def standardised(layer: InputStitch, values: np.ndarray) -> np.ndarray:
+    return (values - layer.centre.double().numpy()) / layer.scale.double().numpy()
+
+
+def test_counts_are_rooted_centred_and_scaled() -> None:
     layer = stitch()
-    everything = torch.ones(4, 6, 1, dtype=torch.bool)
-    found = layer(counts(), everything)
-    expected = sum(
-        (math.sqrt(counts()[2, 3, n]) - layer.centre[n]) / layer.scale[n] * layer.weight[n]
-        for n in range(5)
-    )
-    torch.testing.assert_close(found[2, 3], expected)
+    found = layer.standardise(counts())
+    for n in range(5):
+        expected = (math.sqrt(counts()[2, 3, n]) - layer.centre[n]) / layer.scale[n]
+        torch.testing.assert_close(found[2, 3, n], expected)
 
 
 def test_traces_are_not_rooted() -> None:
     layer, traces = stitch(is_poisson=False), torch.randn(4, 6, 5)
     everything = torch.ones(4, 6, 1, dtype=torch.bool)
-    expected = (traces - layer.centre) / layer.scale @ layer.weight
-    torch.testing.assert_close(layer(traces, everything), expected)
+    values = standardised(layer, traces.double().numpy())
+    expected = posterior(layer, values, np.ones(5, dtype=bool))
+    np.testing.assert_allclose(layer(traces, everything).detach(), expected, atol=1e-5)
+
+
+@given(
+    seen=st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=4, max_size=4),
+    noise=st.floats(0.05, 20.0),
+)
+@example(seen=[[True] * 5, [False] * 5, [True] + [False] * 4, [False] + [True] * 4], noise=1.0)
+def test_latents_are_what_a_gaussian_model_expects_given_the_visible_units(
+    seen: list[list[bool]], noise: float
+) -> None:
+    layer = stitch()
+    with torch.no_grad():
+        layer.log_noise.fill_(math.log(noise))
+    found = layer(counts(), torch.tensor(seen)[:, None]).detach().numpy()
+    values = standardised(layer, np.sqrt(counts().double().numpy()))
+    for sample, units in enumerate(seen):
+        expected = posterior(layer, values[sample], np.array(units))
+        np.testing.assert_allclose(found[sample], expected, atol=1e-4)
+
+
+def test_planted_latents_are_found_from_whichever_units_may_be_seen() -> None:
+    generator = torch.Generator().manual_seed(3)
+    layer = InputStitch(60, 2, False, 0.0)
+    latents = torch.randn(1, 400, 2, generator=generator)
+    noise = 0.5 * torch.randn(1, 400, 60, generator=generator)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(60, 2, generator=generator))
+        layer.log_noise.fill_(math.log(0.25))
+    activity = latents @ layer.weight.detach().T + noise
+    for first, last in ((0, 60), (0, 20), (45, 60)):
+        units = (torch.arange(60) >= first) & (torch.arange(60) < last)
+        found = layer(activity, units[None, None]).detach()
+        # Shown a quarter of the units, the latents keep their meaning and their scale.
+        assert (found - latents).square().mean() < 0.05
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 1), (4, 1, 5), (4, 6, 5)])
@@ -71,9 +121,10 @@ def test_hidden_entries_are_ignored(shape: tuple[int, ...]) -> None:
     assert not torch.equal(layer(counts(), seen), layer(other, torch.ones_like(seen)))
 
 
-def test_a_hidden_entry_counts_as_exactly_average() -> None:
+def test_a_hidden_bin_of_a_unit_that_is_seen_counts_as_exactly_average() -> None:
     layer = stitch()
     seen = torch.rand(4, 6, 5, generator=torch.Generator().manual_seed(2)) < 0.5
+    seen[:, 0] = True
     average = torch.where(seen, counts(), layer.centre.square())
     everything = torch.ones(4, 6, 1, dtype=torch.bool)
     torch.testing.assert_close(layer(counts(), seen), layer(average, everything))
@@ -85,6 +136,38 @@ def test_a_bin_mask_equals_the_same_mask_spelt_out_for_every_unit() -> None:
     torch.testing.assert_close(
         layer(counts(), seen), layer(counts(), seen.expand(4, 6, 5).contiguous())
     )
+
+
+@pytest.mark.parametrize("silence", [False, True])
+@pytest.mark.parametrize("hide", [1, 2, 4])  # less and more than half of the units
+def test_leaving_units_out_in_turns_equals_hiding_them(hide: int, silence: bool) -> None:
+    layer = stitch(silence=silence)
+    hidden = torch.stack([(torch.arange(5) - shift) % 5 < hide for shift in range(5)])
+    found = layer.without(counts(), hidden)
+    assert found.shape == (5, 4, 6, 3)
+    for row, units in zip(found, hidden, strict=True):
+        slow = layer(counts(), (~units)[None, None].expand(4, 1, 5))
+        torch.testing.assert_close(row, slow, atol=1e-5, rtol=1e-5)
+
+
+def test_hidden_units_can_read_as_silent_instead() -> None:
+    layer = stitch(silence=True)
+    seen = torch.rand(4, 1, 5, generator=torch.Generator().manual_seed(2)) < 0.5
+    seen[:, :, 0] = True
+    everything = torch.ones(4, 6, 1, dtype=torch.bool)
+    silent = counts().masked_fill(~seen, 0.0)
+    torch.testing.assert_close(layer(counts(), seen), layer(silent, everything))
+    assert not torch.allclose(layer(counts(), seen), stitch()(counts(), seen))
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 1), (4, 6, 5)])
+def test_a_bin_of_which_nothing_may_be_seen_is_zero(shape: tuple[int, ...]) -> None:
+    seen = torch.ones(shape, dtype=torch.bool)
+    seen[1, 2] = False
+    for silence in (False, True):
+        found = stitch(silence=silence)(counts(), seen)
+        assert not found[1, 2].any()
+        assert found.any(-1).sum() == 4 * 6 - 1
 
 
 def test_unit_dropout_silences_whole_units_of_a_sample_in_training_only() -> None:
@@ -133,3 +216,26 @@ def test_smoothing_starts_as_an_average_that_keeps_constants_and_channels_apart(
     torch.testing.assert_close(spread, spread.flip(0))  # symmetric: an odd kernel does not shift
     assert spread.argmax() == 10
     assert spread.sum().item() == pytest.approx(1.0)
+
+
+@given(kernel=st.integers(0, 6).map(lambda k: 2 * k + 1), last=st.integers(0, 18))
+def test_no_bin_depends_on_later_ones_where_smoothing_is_causal(kernel: int, last: int) -> None:
+    torch.manual_seed(0)
+    layer, x = SmoothingConv(3, kernel), torch.randn(4, 20, 3)
+    causal = torch.tensor([True, False, True, False])
+    other = x.clone()
+    other[:, last + 1 :] += 5.0
+    one, two = layer(x, causal), layer(other, causal)
+    assert torch.equal(one[causal, : last + 1], two[causal, : last + 1])
+    same = torch.equal(one[~causal, : last + 1], two[~causal, : last + 1])
+    assert same == (kernel == 1)
+    torch.testing.assert_close(one[~causal], layer(x)[~causal])
+
+
+def test_causal_smoothing_keeps_the_weights_of_the_past() -> None:
+    layer = SmoothingConv(1, 5)
+    pulse = torch.zeros(1, 21, 1)
+    pulse[0, 10] = 1.0
+    both, past = layer(pulse)[0, :, 0], layer(pulse, torch.tensor([True]))[0, :, 0]
+    assert not past[:10].any()
+    torch.testing.assert_close(past[10:], both[10:])

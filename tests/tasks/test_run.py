@@ -19,6 +19,7 @@ from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.models import build
+from neuroduet.tasks import TASKS
 from neuroduet.tasks import run as scoring_runs
 from neuroduet.tasks.evaluate import Evaluation
 from neuroduet.tasks.export import file_name, npz_bytes
@@ -79,7 +80,7 @@ def run(data: Path, tmp_path: Path) -> Path:
 def test_a_run_is_scored_on_the_sessions_it_knows(run: Path, data: Path) -> None:
     table = evaluate_run(run, data)
     assert list(table.columns) == COLUMNS
-    assert set(table.task) == {"encoding", "encoding_from", "decoding", "regions"}
+    assert set(table.task) == set(TASKS)
     assert set(table.session) == {"mouse 1", "mouse2"}
     assert set(table[table.task == "encoding_from"].target) == {"speed", "choice"}
     assert table.value.notna().all()

@@ -18,7 +18,17 @@ from neuroduet.training.module import GRADUAL_FROZEN, Steps, TrainingModule
 from neuroduet.training.runs import load_run
 from neuroduet.training.state import MEAN, Progress
 
-SIX_STEPS = ["training.max_epochs=10", "training.max_steps=6", "training.validate_every=2"]
+SIX_STEPS = [
+    "training.max_epochs=10",
+    "training.max_steps=6",
+    "training.validate_every=2",
+    "masking.schemes={encoding: 1, decoding: 1, neuron: 1, forward: 1, intra_region: 1}",
+]
+TARGETS = {
+    *("activity", "wheel", "whisker", "choice", "block"),
+    *("co_smoothing", "forward", "intra_region"),
+}
+"""What a run of six steps is validated on: what its schemes train."""
 
 
 class Killed(Exception):
@@ -52,9 +62,11 @@ def test_a_run_folder_holds_all_that_was_promised(run: Path) -> None:
     assert list((run / "tensorboard").glob("events.out.tfevents.*"))
     rows = metrics(run)
     assert [row["step"] for row in rows] == ["2", "4", "6"]
-    targets = ["activity", "wheel", "whisker", "choice", "block"]
-    columns = {f"{kind}/{target}" for kind in ("train_loss", "valid") for target in targets}
-    assert columns <= set(rows[0])
+    assert {name for name in rows[0] if name.startswith("valid/")} == {
+        f"valid/{target}" for target in TARGETS
+    }
+    modalities = ["activity", "wheel", "whisker", "choice", "block"]
+    assert {f"train_loss/{modality}" for modality in modalities} <= set(rows[0])
     assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
 
 
@@ -204,9 +216,9 @@ def test_another_seed_draws_other_windows_and_for_equal_windows_other_masks(data
     found = []
     for seed in (0, 1):
         steps = Steps(sessions[:1], tiny(f"training.seed={seed}"), 0, 1)
-        ((_, ((batch, _),)),) = steps
+        ((_, ((batch, _, _),)),) = steps
         steps._plan = lambda epoch: [[(0, windows)]]
-        ((_, ((_, masks),)),) = steps
+        ((_, ((_, masks, _),)),) = steps
         found.append((batch.windows, masks.scored))
     assert not torch.equal(found[0][0], found[1][0])
     assert not same(found[0][1], found[1][1])
@@ -276,11 +288,13 @@ def test_a_behaviour_may_not_take_one_of_our_own_names(tmp_path: Path, name: str
         train(tiny(), data, tmp_path / "run")
 
 
-@pytest.mark.parametrize("other", ["model.name=neds_published", "loss.kind=published"])
+@pytest.mark.parametrize(
+    "other", ["model.name=neds_published", "model.name=mtm_published", "loss.kind=published"]
+)
 def test_published_masks_need_the_published_model_and_loss(
     data: Path, tmp_path: Path, other: str
 ) -> None:
-    with pytest.raises(UserError, match="only model.name=neds_published and loss.kind=published"):
+    with pytest.raises(UserError, match="goes with loss.kind=published and with model.name="):
         train(tiny("masking.kind=published", other), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -308,8 +322,7 @@ def test_clipping_bounds_the_length_of_the_gradient(
 def test_selection_keeps_one_set_of_weights_or_one_per_target(
     data: Path, run: Path, tmp_path: Path
 ) -> None:
-    targets = {"activity", "wheel", "whisker", "choice", "block"}
-    assert set(load_run(run).best) == targets | {MEAN}
+    assert set(load_run(run).best) == TARGETS | {MEAN}
     out = train(tiny(*SIX_STEPS, "training.select=mean"), data, tmp_path / "run")
     assert set(load_run(out).best) == {MEAN}
     assert {p.name for p in (out / "model").iterdir()} == {"model.safetensors", "config.json"}
@@ -324,7 +337,7 @@ def test_the_kept_weights_are_those_of_the_best_validation(data: Path, tmp_path:
     found, sessions = load_run(out), open_sessions(data, config.data)
     for target, best in checkpoint(out)[1]["best"].items():
         found.model.load_state_dict(found.best[target], strict=False)
-        scores = validate(found.model, sessions, torch.device("cpu"))
+        scores = validate(found.model, sessions, torch.device("cpu"), masking=config.masking)
         value = sum(scores.values()) / len(scores) if target == MEAN else scores[target]
         assert value == pytest.approx(best, rel=1e-6), target
         column = [float(row[f"valid/{target}"]) for row in metrics(out)] if target != MEAN else []

@@ -13,30 +13,38 @@ import numpy as np
 import torch
 
 from neuroduet.baselines.logistic import fit_logistic, fit_majority
+from neuroduet.baselines.networks import fit_lstm, fit_mlp
+from neuroduet.baselines.past import fit_past_regression
 from neuroduet.baselines.poisson_glm import fit_poisson_glm
 from neuroduet.baselines.psth import fit_mean_rate, fit_psth
 from neuroduet.baselines.reduced_rank import fit_reduced_rank
 from neuroduet.baselines.ridge import fit_mean_behaviour, fit_ridge
+from neuroduet.baselines.units import fit_unit_regression
+from neuroduet.baselines.units_smoothed import fit_smoothed
 from neuroduet.errors import UserError
 from neuroduet.types import Batch, Behaviour, Predictor, SessionInfo
 
 __all__ = [
     "fit_baselines",
     "fit_logistic",
+    "fit_lstm",
     "fit_majority",
     "fit_mean_behaviour",
     "fit_mean_rate",
+    "fit_mlp",
+    "fit_past_regression",
     "fit_poisson_glm",
     "fit_psth",
     "fit_reduced_rank",
     "fit_ridge",
+    "fit_smoothed",
+    "fit_unit_regression",
 ]
 
 HELD_OUT_EVERY = 6
 """Without validation windows, every sixth training window is what is chosen by."""
 
 
-@runtime_checkable
 @runtime_checkable
 class _Windows(Protocol):
     @property
@@ -65,6 +73,13 @@ TRACE_ENCODERS: dict[str, Fit] = {
 }
 """Encoders of traces."""
 
+ACTIVITY_MODELS: dict[str, Fit] = {
+    "smoothed": fit_smoothed,
+    "reduced_rank_units": fit_unit_regression,
+    "reduced_rank_past": fit_past_regression,
+}
+"""Activity from activity: other units of the same window, or the past."""
+
 CONTINUOUS_DECODERS: dict[str, Fit] = {
     "mean": lambda train, valid, info: fit_mean_behaviour(train, info),
     "ridge": fit_ridge,
@@ -77,30 +92,37 @@ CATEGORICAL_DECODERS: dict[str, Fit] = {
 }
 """Decoders of categorical behaviours."""
 
+NETWORK_DECODERS: dict[str, Fit] = {"mlp": fit_mlp, "lstm": fit_lstm}
+"""Decoders of all behaviours that are not linear (MtM, section 8)."""
 
-def fit_baselines(session: _Windows) -> list[Predictor]:
+
+def fit_baselines(session: _Windows, networks: bool = False) -> list[Predictor]:
     """Fit every baseline that has something to say about a session.
 
     Args:
         session: The session; its test windows are never read. Where it has no validation windows,
             every sixth training window is kept apart to choose by.
+        networks: Fit the small networks too, which takes most of a minute for a large session.
 
     Returns:
         Predictors, named ``mean_rate``, ``psth``, ``reduced_rank`` and ``poisson_glm`` (traces:
-        ``ridge_encoding``) for encoding; ``mean`` and ``ridge``, ``majority`` and ``logistic`` for
-        decoding.
+        ``ridge_encoding``) for encoding; ``smoothed``, ``reduced_rank_units`` and
+        ``reduced_rank_past`` for activity from activity; ``mean`` and ``ridge``, ``majority`` and
+        ``logistic`` for decoding.
 
     Raises:
         UserError: There are fewer than two training windows, or too few units.
     """
     info = session.info
     train, valid = _windows_to_fit(session)
-    fits = dict(ENCODERS if info.is_poisson else TRACE_ENCODERS)
+    fits = (ENCODERS if info.is_poisson else TRACE_ENCODERS) | ACTIVITY_MODELS
     kinds = {b.kind for b in info.behaviours if _is_usable(b, train)}
     if "continuous" in kinds:
         fits |= CONTINUOUS_DECODERS
     if "categorical" in kinds:
         fits |= CATEGORICAL_DECODERS
+    if networks and kinds:
+        fits |= NETWORK_DECODERS
     with torch.no_grad():
         return [fit(train, valid, info) for fit in fits.values()]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from neuroduet.baselines.design import seen
-from neuroduet.baselines.encoders import ENCODING_TASKS, answers, log_mean
+from neuroduet.baselines.encoders import ACTIVITY_TASKS, ENCODING_TASKS, answers, log_mean
 from neuroduet.baselines.selection import activity_score
 from neuroduet.baselines.smoothing import smooth
 from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction, SessionInfo
@@ -19,6 +19,10 @@ from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction, Session
 SMOOTHING_BINS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 PRIORS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e6)
 """Strength of the shrinkage toward the mean, from next to none to complete."""
+
+
+CONSTANT_TASKS = ENCODING_TASKS | ACTIVITY_TASKS
+"""A constant answers whatever may be seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class MeanRate:
 
     def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
         """Predict the mean; see :class:`~neuroduet.types.Predictor`."""
-        if not answers(self.session, batch, masks, task, NEURAL, ENCODING_TASKS):
+        if not answers(self.session, batch, masks, task, NEURAL, CONSTANT_TASKS):
             return Prediction(activity=None)
         return Prediction(activity=self.activity.expand(*batch.valid.shape, -1).clone())
 
@@ -109,7 +113,7 @@ class Psth:
 
     def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
         """Predict from the visible classes; see :class:`~neuroduet.types.Predictor`."""
-        if not answers(self.session, batch, masks, task, NEURAL, ENCODING_TASKS):
+        if not answers(self.session, batch, masks, task, NEURAL, CONSTANT_TASKS):
             return Prediction(activity=None)
         return Prediction(activity=self.activity(batch, masks))
 

@@ -1,8 +1,8 @@
 """A space that all sessions share from the start: what their units say about behaviour.
 
 Principal components differ between animals by an arbitrary rotation, so a core pretrained on some
-animals cannot read those of another. How units follow the same features of behaviour means the
-same in every animal; stitchers start with it.
+animals cannot read those of another. Directions that decode the same features of behaviour mean
+the same in every animal; input stitchers start with them.
 """
 
 from __future__ import annotations
@@ -40,10 +40,29 @@ def behaviour_features(
     return np.concatenate([empty, *columns], axis=-1) * batch.valid.numpy()[..., None]
 
 
-def tuning_weights(
+def decoding_directions(
+    gram: Float[np.ndarray, "N N"], cross: Float[np.ndarray, "N F"], shrinkage: float
+) -> Float[np.ndarray, "N F"]:
+    """Unit vectors along which activity decodes each feature best (ridge regression).
+
+    Args:
+        gram: Covariance of the units.
+        cross: Covariance of the units with the features.
+        shrinkage: Ridge penalty as a fraction of the mean variance of a unit.
+
+    Returns:
+        One column of length 1 per feature; zeros for a feature without variance.
+    """
+    penalty = shrinkage * np.trace(gram) / len(gram)
+    weights = np.linalg.solve(gram + (penalty + 1e-12) * np.eye(len(gram)), cross)
+    length = np.linalg.norm(weights, axis=0)
+    return weights / np.where(length > 0, length, 1.0)
+
+
+def tuning_curves(
     gram: Float[np.ndarray, "F F"], cross: Float[np.ndarray, "N F"], shrinkage: float
 ) -> Float[np.ndarray, "N F"]:
-    """How each unit follows the features (ridge regression).
+    """How each unit follows the features (ridge regression), per standard deviation of each.
 
     Args:
         gram: Covariance of the features.
@@ -56,7 +75,8 @@ def tuning_weights(
     if len(gram) == 0:
         return cross
     penalty = shrinkage * np.trace(gram) / len(gram) + 1e-12
-    return np.linalg.solve(gram + penalty * np.eye(len(gram)), cross.T).T
+    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), cross.T).T
+    return weights * np.sqrt(np.diag(gram))
 
 
 def feature_count(behaviours: Sequence[Behaviour]) -> int:

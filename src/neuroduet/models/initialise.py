@@ -17,9 +17,10 @@ from torch import Tensor
 from neuroduet.data.session import Session
 from neuroduet.models.alignment import (
     behaviour_features,
+    decoding_directions,
     feature_count,
     reduce_columns,
-    tuning_weights,
+    tuning_curves,
 )
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
@@ -28,9 +29,8 @@ from neuroduet.types import Batch, Behaviour
 
 CHUNK = 32
 SMOOTHING_BINS = 2.0
+SHRINKAGE = 0.3
 TUNING_SHRINKAGE = 0.03
-SMALLEST_SIGNAL = 0.02
-"""Share of a component's variance that is taken for signal at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +38,16 @@ class Components:
     """Directions of smoothed, noise-normalised activity.
 
     Attributes:
-        tuning: How activity follows behaviour, the same features in every session, per standard
-            deviation of each.
-        vectors: Unit axis, one column per component of what is left, by decreasing variance.
-        deviations: Standard deviation of the signal along each component.
+        decoders: Directions that decode behaviour, the same features in every session.
+        tuning: How activity follows the same features, per standard deviation of each.
+        vectors: Unit axis, one column per component, by decreasing variance.
+        deviations: Standard deviation along each component.
         noise_scale: What the activity was divided by: the square root of the mean count (Poisson)
             or the standard deviation (traces).
         sqrt_mean: Mean of the square-rooted counts, or of the traces.
     """
 
+    decoders: Float[np.ndarray, "N F"]
     tuning: Float[np.ndarray, "N F"]
     vectors: Float[np.ndarray, "N R"]
     deviations: Float[np.ndarray, " R"]
@@ -74,10 +75,10 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
         stitch_out.bias.copy_(_tensor(np.log(mean) if poisson else np.zeros_like(mean)))
         if model.config.data_init:
             # Half shared by meaning, the rest what varies most in this session.
-            ranks = stitch_in.weight.shape[1], stitch_out.loadings.shape[1]
-            tuning = reduce_columns(found.tuning, min(ranks) // 2)
+            shared = reduce_columns(found.decoders, stitch_in.weight.shape[1] // 2)
+            _fill(stitch_in.weight, np.concatenate([shared, found.vectors], axis=1))
+            tuning = reduce_columns(found.tuning, stitch_out.loadings.shape[1] // 2)
             loadings = np.concatenate([tuning, found.vectors * found.deviations], axis=1)
-            _fill(stitch_in.weight, loadings)
             if poisson:
                 loadings = loadings / found.noise_scale[:, None]
             _fill(stitch_out.loadings, loadings)
@@ -124,20 +125,13 @@ def components(session: Session, behaviours: Sequence[Behaviour] = ()) -> Compon
         feature_gram += features[valid].T @ features[valid]
         sqrt_sum += (np.sqrt(activity) if poisson else activity)[valid].sum(0)
         n += int(valid.sum())
-    gram, cross, feature_gram = gram / max(n, 1), cross / max(n, 1), feature_gram / max(n, 1)
-    tuning = tuning_weights(feature_gram, cross, TUNING_SHRINKAGE)
-    shared = tuning @ cross.T
-    rest = gram - shared - shared.T + tuning @ feature_gram @ tuning.T
-    values, vectors = np.linalg.eigh(rest)
+    values, vectors = np.linalg.eigh(gram / max(n, 1))
     order = np.argsort(values)[::-1]
-    # Principal values of pure noise reach this far (Marchenko and Pastur 1967).
-    noise = float((kernel**2).sum())
-    spread = (1 + np.sqrt(units / max(n * noise, 1))) ** 2
-    signal = np.maximum(values[order] - noise * spread, SMALLEST_SIGNAL * values[order])
     return Components(
-        tuning=tuning * np.sqrt(np.diag(feature_gram)),
+        decoders=decoding_directions(gram / max(n, 1), cross / max(n, 1), SHRINKAGE),
+        tuning=tuning_curves(feature_gram / max(n, 1), cross / max(n, 1), TUNING_SHRINKAGE),
         vectors=_with_fixed_sign(vectors[:, order]),
-        deviations=np.sqrt(np.maximum(signal, 0.0)),
+        deviations=np.sqrt(np.maximum(values[order], 0.0)),
         noise_scale=noise_scale,
         sqrt_mean=sqrt_sum / max(n, 1),
     )

@@ -1,26 +1,32 @@
 """A new session's output stitcher, read off a pretrained core instead of learned from scratch.
 
-With activity hidden, the core turns behaviour into latents that mean the same in every session.
-What is left of encoding is one small Poisson regression per unit, and the units of the pretrained
-sessions say what to expect of its weights (an empirical Bayes prior).
+With activity hidden, the core turns behaviour into latents that mean the same in every session; a
+core without behaviours does so with the activity of other units. What is left is one small Poisson
+regression per unit, and the units of the pretrained sessions say what to expect of its weights (an
+empirical Bayes prior).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from neuroduet.data.session import Session
-from neuroduet.masking import hide, to_masks
+from neuroduet.masking import PROMPTS, hide, to_masks
 from neuroduet.models.translator import Translator
-from neuroduet.nn.stitch import OutputStitch, module_key
+from neuroduet.nn.stitch import InputStitch, OutputStitch, module_key
 from neuroduet.types import NEURAL
 
+Stitch = TypeVar("Stitch", InputStitch, OutputStitch)
+
 CHUNK = 64
+FOLDS = 5
 ITERATIONS = 60
 
 
@@ -42,21 +48,28 @@ def adapt_stitchers(source: Translator, target: Translator, sessions: Sequence[S
     """
     prior = loading_prior(source)
     usual = torch.stack([p.detach() for p in source.session_vectors.values()]).mean(0)
+    noise = torch.stack([s.log_noise.detach() for s in _stitches(source, InputStitch)]).mean()
     for session in sessions:
         with torch.no_grad():
             target.session_vectors[module_key(session.info.id)].copy_(usual)
+            target.input_stitch(session.info.id).log_noise.copy_(noise)
         fit_outputs(target, session, prior)
 
 
 def loading_prior(model: Translator) -> LoadingPrior:
     """Mean and covariance of the loadings over all units of a model's sessions."""
-    stitches = [stitch for stitch in model.outputs.values() if isinstance(stitch, OutputStitch)]
+    stitches = _stitches(model, OutputStitch)
     loadings = torch.cat([stitch.loadings.detach().cpu() for stitch in stitches]).double().numpy()
     covariance = np.atleast_2d(np.cov(loadings.T))
     floor = 1e-3 * np.trace(covariance) / len(covariance) + 1e-12
     return LoadingPrior(
         mean=loadings.mean(0), covariance=covariance + floor * np.eye(len(covariance))
     )
+
+
+def _stitches(model: Translator, kind: type[Stitch]) -> list[Stitch]:
+    modules = model.inputs if kind is InputStitch else model.outputs
+    return [stitch for stitch in modules.values() if isinstance(stitch, kind)]
 
 
 def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> None:
@@ -67,17 +80,21 @@ def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> Non
         session: The session; only its training windows are read.
         prior: What to expect of the loadings.
     """
-    latents, activity = _encoded(model, session)
-    stitch = model.output_stitch(session.info.id)
-    centre = latents.mean(0)
-    if not session.info.is_poisson:
-        scaled = (activity - stitch.centre.numpy()) / stitch.scale.numpy()
-        loadings, bias = gaussian_map(latents - centre, scaled, prior), scaled.mean(0)
-    else:
-        loadings, bias = poisson_map(latents - centre, activity, prior)
-    with torch.no_grad():
-        stitch.loadings.copy_(torch.as_tensor(loadings))
-        stitch.bias.copy_(torch.as_tensor(bias - loadings @ centre))
+    stitch, units = model.output_stitch(session.info.id), len(session.info.units)
+    # With behaviours, all units from behaviour; without, every unit from the other ones.
+    folds = 1 if model.modalities else min(FOLDS, units)
+    for fold in range(folds):
+        hidden = torch.arange(units) % folds == fold
+        latents, activity = _encoded(model, session, hidden)
+        centre = latents.mean(0)
+        if not session.info.is_poisson:
+            scaled = (activity - stitch.centre[hidden].numpy()) / stitch.scale[hidden].numpy()
+            loadings, bias = gaussian_map(latents - centre, scaled, prior), scaled.mean(0)
+        else:
+            loadings, bias = poisson_map(latents - centre, activity, prior)
+        with torch.no_grad():
+            stitch.loadings[hidden] = torch.as_tensor(loadings).float()
+            stitch.bias[hidden] = torch.as_tensor(bias - loadings @ centre).float()
 
 
 def poisson_map(
@@ -160,16 +177,18 @@ def gaussian_map(
 
 @torch.inference_mode()
 def _encoded(
-    model: Translator, session: Session
+    model: Translator, session: Session, hidden: Bool[Tensor, " N"]
 ) -> tuple[Float[np.ndarray, "M R"], Float[np.ndarray, "M N"]]:
-    """Latents with activity hidden, and the activity, of all valid training bins."""
+    """Latents with some units hidden, and their activity, of all valid training bins."""
     latents, activity = [], []
     model.eval()
     windows = session.indices("train")
+    prompt = PROMPTS.index("neuron")
     for start in range(0, len(windows), CHUNK):
         batch = session.batch(windows[start : start + CHUNK])
-        visible = to_masks(batch, hide(batch, {NEURAL: True})).visible
-        latents.append(model.latents(batch, visible)[batch.valid])
-        activity.append(batch.activity[batch.valid])
+        visible = to_masks(batch, hide(batch, {}) | {NEURAL: hidden[None, None]}).visible
+        asked = torch.full((len(batch.windows),), prompt)
+        latents.append(model.latents(batch, visible, asked)[batch.valid])
+        activity.append(batch.activity[batch.valid][:, hidden])
     model.train()
     return torch.cat(latents).double().numpy(), torch.cat(activity).double().numpy()

@@ -47,7 +47,12 @@ Size = Literal["tiny", "small", "medium"]
 
 
 def simulate(
-    out: Path, sessions: int, seed: int, size: Size = "small", nonlinear: float = 1.0
+    out: Path,
+    sessions: int,
+    seed: int,
+    size: Size = "small",
+    nonlinear: float = 1.0,
+    memory: float = 1.0,
 ) -> list[Path]:
     """Write one recording per session, ``<session id>.h5``, each of another animal.
 
@@ -58,6 +63,7 @@ def simulate(
         size: ``tiny`` (60 trials, 20-40 units), ``small`` (150, 60-150) or ``medium``
             (350, 350-490).
         nonlinear: From 0 (log-linear in lagged behaviour) to 1.
+        memory: Factor on the time constants of the private latents, above 0; 100-300 ms at 1.
 
     Returns:
         The files, in the order of the session index.
@@ -74,7 +80,9 @@ def simulate(
         raise UserError(f"{out} is a file, but recordings need a folder; name another one")
     paths = []
     for index in range(sessions):
-        recording = simulate_session(seed=seed, index=index, size=size, nonlinear=nonlinear)
+        recording = simulate_session(
+            seed=seed, index=index, size=size, nonlinear=nonlinear, memory=memory
+        )
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{recording.session.id}.h5"
         save(recording, path)
@@ -83,7 +91,7 @@ def simulate(
 
 
 def simulate_session(
-    *, seed: int, index: int, size: Size = "small", nonlinear: float = 1.0
+    *, seed: int, index: int, size: Size = "small", nonlinear: float = 1.0, memory: float = 1.0
 ) -> Data:
     """Simulate one session in memory.
 
@@ -92,6 +100,7 @@ def simulate_session(
         index: Which session of the world, at least 0.
         size: As in :func:`simulate`.
         nonlinear: As in :func:`simulate`.
+        memory: As in :func:`simulate`.
 
     Returns:
         The recording, with the true rates in its group ``truth``.
@@ -101,5 +110,5 @@ def simulate_session(
     """
     from neuroduet.simulate.session import draw_session, to_recording
 
-    session = draw_session(seed=seed, index=index, size=size, nonlinear=nonlinear)
+    session = draw_session(seed=seed, index=index, size=size, nonlinear=nonlinear, memory=memory)
     return to_recording(session)

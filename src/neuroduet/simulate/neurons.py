@@ -74,7 +74,11 @@ class Units:
 
 
 def draw_units(
-    count: int, regions: Int[np.ndarray, " R"], world: World, generator: np.random.Generator
+    count: int,
+    regions: Int[np.ndarray, " R"],
+    world: World,
+    generator: np.random.Generator,
+    memory: float = 1.0,
 ) -> Units:
     """Draw the units of a session.
 
@@ -83,6 +87,7 @@ def draw_units(
         regions: Indices of the regions the probe passes, from top to bottom.
         world: What all animals share.
         generator: Source of randomness.
+        memory: Factor on the time constants of the private latents.
 
     Returns:
         Units in the order of their depth.
@@ -110,7 +115,7 @@ def draw_units(
         loadings=loadings,
         private=private,
         drift=drift,
-        memory_s=memory_s,
+        memory_s=memory * memory_s,
     )
 
 

@@ -98,7 +98,9 @@ def draw_world(seed: int, nonlinear: float) -> World:
     )
 
 
-def draw_session(*, seed: int, index: int, size: str, nonlinear: float) -> Session:
+def draw_session(
+    *, seed: int, index: int, size: str, nonlinear: float, memory: float = 1.0
+) -> Session:
     """Draw one session of a world.
 
     Args:
@@ -106,6 +108,7 @@ def draw_session(*, seed: int, index: int, size: str, nonlinear: float) -> Sessi
         index: Which session, at least 0.
         size: A key of :data:`SIZES`.
         nonlinear: From 0 to 1.
+        memory: Factor on the time constants of the private latents.
 
     Returns:
         Behaviour, units, true rates and spikes.
@@ -119,6 +122,8 @@ def draw_session(*, seed: int, index: int, size: str, nonlinear: float) -> Sessi
         raise UserError(f"seed and session index must be at least 0, found {seed} and {index}")
     if not 0.0 <= nonlinear <= 1.0:
         raise UserError(f"nonlinear must lie between 0 and 1, found {nonlinear}")
+    if memory <= 0:
+        raise UserError(f"memory must be above 0, found {memory}; 1 is the usual one")
     world, extent = draw_world(seed, nonlinear), SIZES[size]
     # One stream per part: more draws in one part leave the other parts as they are.
     behaving, making, wandering, firing = (_stream(seed, 1, index, part) for part in range(4))
@@ -126,7 +131,7 @@ def draw_session(*, seed: int, index: int, size: str, nonlinear: float) -> Sessi
     count = int(making.integers(extent.units[0], extent.units[1] + 1))
     visited = int(making.integers(extent.regions[0], extent.regions[1] + 1))
     regions = making.choice(len(REGIONS), visited, replace=False)
-    units = draw_units(count, regions, world, making)
+    units = draw_units(count, regions, world, making, memory)
     standard = (features(trials, nonlinear) - world.centre) / world.scale
     behavioural = behavioural_log_rates(units, standard)
     private = draw_private(units, trials.start_s, extent.bins, wandering)

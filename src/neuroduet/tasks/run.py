@@ -115,6 +115,8 @@ def baselines(
     out: Path | str | None = None,
     sessions: Sequence[str] | None = None,
     config: Config | None = None,
+    networks: bool = False,
+    options: ActivityOptions = USUAL,
 ) -> pd.DataFrame:
     """Fit the linear baselines of every session, score them by the same loop and write the tables.
 
@@ -125,6 +127,8 @@ def baselines(
         out: The CSV file to write (units beside it); ``None`` writes nothing.
         sessions: Session ids; ``None`` for all.
         config: Its ``data`` section says how recordings are read.
+        networks: Fit the MLP and LSTM decoders too.
+        options: How the activity tasks are asked.
 
     Returns:
         The scores, with the columns :data:`COLUMNS`.
@@ -136,8 +140,8 @@ def baselines(
     scores, units = [], []
     for session in open_sessions(Path(data), (config or Config()).data, names):
         log.info("fitting the baselines of session '%s'", session.info.id)
-        predictors = [*fit_baselines(session), *oracles([session])]
-        found = evaluate(predictors, [session], BASELINE_TASKS)
+        predictors = [*fit_baselines(session, networks), *oracles([session])]
+        found = evaluate(predictors, [session], BASELINE_TASKS, options=options)
         scores += found.scores
         units += found.units
     whole = Evaluation(scores=scores, units=units)

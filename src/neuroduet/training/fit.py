@@ -107,6 +107,7 @@ def fit(
     _check_names(sessions)
     total = total_steps(sessions, config)
     prepare_folder(out, config, resume)
+    write_environment(out, config, sessions)
     module = TrainingModule(model, sessions, config, out, total, report)
     if resume and (out / "checkpoints" / "last.safetensors").is_file():
         module.progress = load_checkpoint(
@@ -152,7 +153,14 @@ def prepare_folder(out: Path, config: Config, resume: bool) -> None:
     """
     check_folder(out, config, resume)
     write_text(out / "config.yaml", config.to_yaml())
-    write_text(out / "env.json", json.dumps(environment(config.training.seed), indent=1))
+    write_environment(out, config, ())
+
+
+def write_environment(out: Path, config: Config, sessions: Sequence[Session]) -> None:
+    """Write ``env.json``: versions, seed, and how many training windows there are."""
+    windows = {session.info.id: len(session.indices("train")) for session in sessions}
+    found = environment(config.training.seed) | {"training_windows": windows}
+    write_text(out / "env.json", json.dumps(found, indent=1))
 
 
 def _check_names(sessions: Sequence[Session]) -> None:

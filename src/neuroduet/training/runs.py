@@ -29,6 +29,9 @@ SCHEMA = 1
 WINDOWS_AT_ONCE = 8
 """Windows that pass the trunk together when units are left out in turns."""
 
+FROM_BEHAVIOUR = frozenset({"encoding", "encoding_from"})
+"""Tasks that a model without behaviours has nothing to say about."""
+
 TASK_PROMPTS = {
     "co_smoothing": ("neuron", "co_smooth"),
     "forward": ("forward", "causal"),
@@ -74,6 +77,8 @@ class TrainedModel:
     def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
         """Predict the scored modalities, each with the weights that are best for it."""
         self._check(batch)
+        if task in FROM_BEHAVIOUR and not self.config.model.behaviours:
+            return Prediction(activity=None)
         activity: Tensor | None = None
         behaviours: dict[str, Tensor] = {}
         prompts = self._prompts(batch, masks, task)
