@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Threads of several test processes that outnumber the cores wait for each other for minutes. It
+# counts only before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A loaded machine makes single examples slow; that is no property of the code.
 settings.register_profile(
     "neuroduet", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]

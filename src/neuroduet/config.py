@@ -140,7 +140,8 @@ class MaskingConfig(_Section):
             "random_token": 0.5,
             "encoding_from": 0.5,
             "neuron": 2.0,
-            "forward": 0.5,
+            "causal": 1.0,
+            "forward": 1.0,
             "intra_region": 1.5,
             "inter_region": 1.0,
         }

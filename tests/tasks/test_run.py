@@ -19,7 +19,7 @@ from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.models import build
-from neuroduet.tasks import TASKS
+from neuroduet.tasks import GROUPS, TASKS
 from neuroduet.tasks import run as scoring_runs
 from neuroduet.tasks.evaluate import Evaluation
 from neuroduet.tasks.export import file_name, npz_bytes
@@ -203,13 +203,12 @@ def test_embeddings_in_an_unknown_format_are_refused(run: Path, tmp_path: Path) 
 def test_baselines_are_scored_by_the_same_loop(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "baselines.csv"
     table = baselines(data, out, ["mouse2"])
-    assert set(table.task) == {"encoding", "decoding"}
-    assert {"mean_rate", "psth", "reduced_rank", "poisson_glm"} <= set(
-        table[table.task == "encoding"].model
-    )
-    assert {"ridge", "logistic"} <= set(table[table.task == "decoding"].model)
+    assert set(table.task) == {"encoding", "decoding", *GROUPS["activity"]}
+    encoding, decoding = table[table.task == "encoding"], table[table.task == "decoding"]
+    assert {"mean_rate", "psth", "reduced_rank", "poisson_glm"} <= set(encoding.model)
+    assert {"ridge", "logistic"} <= set(decoding.model)
     pd.testing.assert_frame_equal(pd.read_csv(out), table)
-    bits = table[table.metric == "bits_per_spike"].set_index("model").value
+    bits = encoding[encoding.metric == "bits_per_spike"].set_index("model").value
     assert bits["poisson_glm"] > 0.05 > bits["mean_rate"]
 
 
@@ -217,7 +216,7 @@ def test_baselines_without_a_file_write_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(scoring_runs, "fit_baselines", lambda session: [Silent()])
+    monkeypatch.setattr(scoring_runs, "fit_baselines", lambda session, networks: [Silent()])
     assert list(baselines(data, sessions=["mouse2"]).columns) == COLUMNS
     assert list(tmp_path.iterdir()) == []
 

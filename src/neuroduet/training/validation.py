@@ -96,9 +96,10 @@ def _activity_scores(
 ) -> dict[str, float]:
     """Bits per spike (or R2) of the units and bins that each trained scheme hides."""
     regions = region_index(session.info.regions)
-    scores = {}
+    scores: dict[str, float] = {}
     for scheme in PROMPTS:
-        skipped = scheme in REGION_SCHEMES and regions is None
+        task = ACTIVITY_TASKS.get(scheme, scheme)
+        skipped = task in scores or (scheme in REGION_SCHEMES and regions is None)
         if masking.schemes.get(scheme, 0.0) <= 0 or skipped:
             continue
         source = Draw(
@@ -108,7 +109,6 @@ def _activity_scores(
             regions=regions,
         )
         sums = _UnitSums(len(session.info.units))
-        task = ACTIVITY_TASKS.get(scheme, scheme)
         for batch in _batches(session, split):
             for _ in range(REPEATS.get(scheme, 1)):
                 masks = _activity_masks(batch, scheme, task, source)
