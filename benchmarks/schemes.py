@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/schemes.py --out FOLDER``. It simulates a session of several regions with
 private latents, trains the same spikes-only transformer on each masking scheme alone and on all of
-MtM's schemes, without and with prompts, for the same minutes on one thread each, and scores the
-test trials once: bits per spike in the four activity tasks (exact leave-one-out), and behaviour
+MtM's schemes, without and with prompts, for the same steps on one thread each, and scores the test
+trials once: bits per spike in the four activity tasks (units hidden in ten folds), and behaviour
 decoded from frozen features. Beside them stand the tuned linear baselines and the oracle, which
 knows the rates the spikes were drawn from. A stopped benchmark goes on where it was.
 """
@@ -22,6 +22,7 @@ from neuroduet.config import Config, override
 from neuroduet.presets import MTM_SCHEMES, mtm, ndt1
 from neuroduet.simulate import simulate
 from neuroduet.tasks.run import baselines, evaluate_run
+from neuroduet.tasks.task import ActivityOptions
 from neuroduet.training.fit import run_jobs, train
 
 ROWS: dict[str, Callable[[], Config]] = {
@@ -37,6 +38,7 @@ COLUMNS = {
     ("decoding", "choice", "accuracy"): "choice",
     ("decoding", "whisker", "r2"): "whisker",
 }
+FOLDS = ActivityOptions(folds=10)
 LINEAR = ("reduced_rank_units", "reduced_rank_past", "ridge", "logistic")
 
 
@@ -45,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sessions", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=3.0, help="per run, one thread")
+    parser.add_argument("--steps", type=int, default=1200, help="per run; some 3 minutes")
     parser.add_argument("--size", default="medium")
     parser.add_argument("--world", type=int, default=7, help="seed of the simulated world")
     parser.add_argument("--memory", type=float, default=4.0, help="of the private latents")
@@ -55,7 +57,7 @@ def main() -> None:
         simulate(data, given.sessions, given.world, given.size, memory=given.memory)
     names = sorted(path.stem for path in data.glob("*.h5"))[: given.sessions]
     jobs: list[tuple[Callable[..., Path], tuple]] = [
-        (_fit, (row, data, given.out, name, given.minutes)) for name in names for row in ROWS
+        (_fit, (row, data, given.out, name, given.steps)) for name in names for row in ROWS
     ]
     run_jobs([*jobs, *((_linear, (data, given.out, name)) for name in names)])
     scores = _collect(given.out, names)
@@ -63,22 +65,22 @@ def main() -> None:
     Console().print(_table(scores))
 
 
-def _fit(row: str, data: Path, out: Path, name: str, minutes: float) -> Path:
+def _fit(row: str, data: Path, out: Path, name: str, steps: int) -> Path:
     """Train and score one run, unless that is done already."""
     run = out / "runs" / f"{name}-{row.replace(' ', '_')}"
     if not (run / "scores.csv").exists():
-        settings = ["training.max_epochs=100000", f"training.max_minutes={minutes}"]
+        settings = ["training.max_epochs=100000", f"training.max_steps={steps}"]
         config = override(ROWS[row](), [*settings, "training.threads=1"])
         if not (run / "model" / "config.json").exists():
             train(config, data, run, [name])
-        evaluate_run(run, data, [name], ["activity", "decoding"])
+        evaluate_run(run, data, [name], ["activity", "decoding"], options=FOLDS)
     return run
 
 
 def _linear(data: Path, out: Path, name: str) -> Path:
     path = out / "linear" / f"{name}.csv"
     if not path.exists():
-        baselines(data, path, [name])
+        baselines(data, path, [name], options=FOLDS)
     return path
 
 

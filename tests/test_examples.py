@@ -67,13 +67,14 @@ def test_the_monkey_is_decoded_and_encoded_on_held_out_trials(
 ) -> None:
     budget = ["--folds", "1", "--steps", "12", "--members", "1", "--set", *SMALL]
     monkeypatch.setattr(sys, "argv", ["monkey_reach", "--data", str(shared_data), *budget])
-    _example(project, "monkey_reach").main()
+    example = _example(project, "monkey_reach")
+    example.main()
     rows = _rows(capsys.readouterr().out)
     velocity_x, velocity_y, position_x, position_y = rows["ridge"]
     assert min(velocity_x, velocity_y, position_x, position_y) > 0.6
     assert rows["logistic"][0] > 0.3
     assert rows["poisson_glm"][0] > 0
-    assert len(rows["duet"]) == 7
+    assert len(rows["duet"]) == len(example.COLUMNS)
     assert all(math.isfinite(value) for value in rows["duet"])
 
 
@@ -85,10 +86,11 @@ def test_the_position_of_a_running_rat_is_decoded_from_its_spikes(
 ) -> None:
     budget = ["--steps", "12", "--members", "1", "--set", *SMALL]
     monkeypatch.setattr(sys, "argv", ["rat_ca1", "--data", str(shared_data), *budget])
-    _example(project, "rat_ca1").main()
+    example = _example(project, "rat_ca1")
+    example.main()
     rows = _rows(capsys.readouterr().out)
     x, y, _speed = rows["ridge"]
     assert min(x, y) > 0.5
     assert rows["poisson_glm"][0] > 0
-    assert len(rows["duet"]) == 5
+    assert len(rows["duet"]) == len(example.COLUMNS)
     assert all(math.isfinite(value) for value in rows["duet"])

@@ -134,14 +134,14 @@ class MaskingConfig(_Section):
     schemes: dict[str, float] = Field(
         default_factory=lambda: {
             "encoding": 1.0,
-            "decoding": 1.0,
+            "decoding": 2.0,
             "self_spike": 0.5,
-            "self_behaviour": 0.5,
+            "self_behaviour": 1.0,
             "random_token": 0.5,
             "encoding_from": 0.5,
             "neuron": 2.0,
-            "causal": 1.0,
-            "forward": 1.0,
+            "causal": 0.7,
+            "forward": 0.7,
             "intra_region": 1.5,
             "inter_region": 1.0,
         }

@@ -12,6 +12,7 @@ from neuroduet.errors import UserError
 from neuroduet.types import NEURAL, Batch, Masks, Prediction
 
 ENCODERS = {"mean_rate", "psth", "reduced_rank", "poisson_glm"}
+ACTIVITY = {"smoothed", "reduced_rank_units", "reduced_rank_past"}
 DECODERS = {"mean", "ridge", "majority", "logistic"}
 
 
@@ -51,7 +52,7 @@ def scrambled(batch: Batch, names: set[str]) -> Batch:
 def test_each_baseline_is_named_and_answers_its_targets(
     predictors, held_out, hiding, all_behaviours
 ):
-    assert {p.name for p in predictors} == ENCODERS | DECODERS
+    assert {p.name for p in predictors} == ENCODERS | ACTIVITY | DECODERS
     assert isinstance(predictors[0], baselines.Predictor)
     encoded = ask(predictors, held_out, hiding(held_out, {NEURAL}), "encoding")
     assert set(encoded) == {f"{name} {NEURAL}" for name in ENCODERS}
@@ -147,7 +148,7 @@ def test_a_prediction_does_not_depend_on_the_other_windows_of_a_batch(
 def test_traces_get_ridge_encoding_instead_of_a_poisson_model(make_session):
     session = make_session("traces")
     names = {predictor.name for predictor in fit_baselines(session)}
-    assert names == ENCODERS - {"poisson_glm"} | {"ridge_encoding"} | DECODERS
+    assert names == ENCODERS - {"poisson_glm"} | {"ridge_encoding"} | ACTIVITY | DECODERS
 
 
 def test_without_validation_windows_some_training_windows_are_kept_apart(session):
@@ -172,4 +173,4 @@ def test_a_session_without_behaviour_still_has_rates(session):
         whole=replace(session.whole, behaviours={}, observed={}),
     )
     found = fit_baselines(bare)
-    assert {predictor.name for predictor in found} == ENCODERS
+    assert {predictor.name for predictor in found} == ENCODERS | ACTIVITY

@@ -6,15 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import make_batch, make_info
 
+from neuroduet.masking import Draw
+from neuroduet.masking.activity import patch_token
 from neuroduet.nn.patches import (
     PatchEmbedding,
     from_patches,
     past,
     patch_count,
     to_patches,
-    token_mask,
     token_times,
 )
+from neuroduet.types import NEURAL
 
 UNITS, SIZES = st.integers(1, 20), st.integers(1, 9)
 
@@ -40,9 +42,13 @@ def test_patching_a_mask_fills_up_with_false(units: int, patch: int) -> None:
     assert int(found.sum()) == 2 * units
 
 
+def drawing() -> Draw:
+    return Draw(generator=torch.Generator().manual_seed(0), ratio=0.3, patch=4)
+
+
 def test_whole_tokens_are_hidden_independently() -> None:
     batch = make_batch(make_info(units=11), windows=200, bins=10)
-    hidden = token_mask(batch, 4, 0.3, torch.Generator().manual_seed(0))
+    hidden = patch_token(batch, drawing()).hidden[NEURAL]
     assert hidden.shape == batch.activity.shape
     tokens = torch.stack([part[..., 0] for part in hidden.split(4, dim=-1)], dim=-1)
     for index, part in enumerate(hidden.split(4, dim=-1)):
@@ -51,7 +57,7 @@ def test_whole_tokens_are_hidden_independently() -> None:
     assert float(tokens.float().mean()) == pytest.approx(0.3, abs=3 * error)
     correlations = torch.corrcoef(tokens.flatten(0, 1).float().T) - torch.eye(3)
     assert correlations.abs().max() < 0.1
-    again = token_mask(batch, 4, 0.3, torch.Generator().manual_seed(0))
+    again = patch_token(batch, drawing()).hidden[NEURAL]
     assert torch.equal(hidden, again)
 
 

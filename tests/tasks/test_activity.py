@@ -148,9 +148,9 @@ def test_only_wanted_units_are_asked_about() -> None:
 
 
 def test_an_unknown_unit_names_the_nearest() -> None:
-    session = planted("AABBB")
+    session, options = planted("AABBB"), ActivityOptions(units=("v3",))
     with pytest.raises(UserError, match="unknown unit 'v3'; did you mean 'u3'"):
-        variants("co_smoothing", session, units=("v3",))
+        evaluate([Sum()], [session], ["co_smoothing"], options=options)
 
 
 @pytest.mark.parametrize(("bins", "horizon"), [(100, 10), (250, 10), (40, 4), (12, 1), (5, 1)])
@@ -297,6 +297,13 @@ def test_who_returns_what_it_sees_gets_nothing(task: str) -> None:
     assert value(scores, metric="r2") < 0
     open_book = evaluate([Copier()], [planted(REGIONS)], [task], blind=False).scores
     assert value(open_book, metric="r2") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("task", ACTIVITY)
+def test_who_heeds_the_masks_need_not_be_blinded(task: str) -> None:
+    session = planted(REGIONS, ragged=True)
+    seeing = evaluate([Sum()], [session], [task], blind=False)
+    assert repr(seeing) == repr(evaluate([Sum()], [session], [task]))
 
 
 def test_who_has_a_short_way_is_asked_in_blocks_and_never_for_single_units() -> None:

@@ -1,5 +1,4 @@
-"""Trained runs asked to predict activity from activity, against hiding units one after the other.
-"""
+"""Trained runs asked about activity, against hiding units one after the other."""
 
 from __future__ import annotations
 
@@ -16,10 +15,11 @@ from neuroduet.data.arrays import from_arrays
 from neuroduet.data.recording import save
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.tasks import questions
+from neuroduet.tasks.questions import BLOCK
 from neuroduet.tasks.run import evaluate_run
 from neuroduet.tasks.task import ActivityOptions
 from neuroduet.training.fit import train
-from neuroduet.training.runs import load_run
+from neuroduet.training.runs import TrainedModel, load_run
 from neuroduet.types import NEURAL, Masks
 
 UNITS, BINS, HORIZON = 19, 12, 3
@@ -147,18 +147,17 @@ def test_a_stopped_evaluation_of_a_run_goes_on_and_leaves_no_notes_behind(
     assert partial.is_file()
     assert not out.exists()
     asked = []
-    answer_units = questions._ask
+    predict_units = TrainedModel.predict_units
 
-    def counted(*arguments):
-        asked.append(arguments)
-        return answer_units(*arguments)
+    def counted(self, batch, masks, block, task):
+        asked.append(len(block.hidden))
+        return predict_units(self, batch, masks, block, task)
 
-    monkeypatch.setattr(questions, "_ask", counted)
+    monkeypatch.setattr(TrainedModel, "predict_units", counted)
     notes = partial.read_bytes()
-    pd.testing.assert_frame_equal(
-        evaluate_run(run, data, tasks=["co_smoothing"], out=out), whole
-    )
-    assert len(asked) == 1  # of two blocks of nineteen units
+    found = evaluate_run(run, data, tasks=["co_smoothing"], out=out)
+    pd.testing.assert_frame_equal(found, whole)
+    assert asked == [UNITS - BLOCK]
     assert not partial.exists()
     assert out.is_file()
     # Answers to other questions, or in other precision, are no answers to these.
@@ -166,7 +165,7 @@ def test_a_stopped_evaluation_of_a_run_goes_on_and_leaves_no_notes_behind(
         partial.write_bytes(notes)
         asked.clear()
         evaluate_run(run, data, tasks=["co_smoothing"], out=out, **change)
-        assert len(asked) == 2
+        assert asked == [BLOCK, UNITS - BLOCK]
 
 
 def test_half_precision_changes_little(run: Path, data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
-"""Many questions about units: answers survive an interruption, and somebody is told how far it is.
-"""
+"""Many questions about units: answers survive an interruption, and progress is told."""
 
 from __future__ import annotations
 

@@ -11,8 +11,6 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuroduet.types import Batch
-
 PLACE_SCALE = 0.1
 """Size at which vectors of patch and bin start. The few spikes of a bin embed to about a tenth of
 a unit; beside vectors of size 1, as published, a model hears them only after long training."""
@@ -47,25 +45,6 @@ def to_patches(x: Shaped[Tensor, "B T N"], patch: int) -> Shaped[Tensor, "B T J 
 def from_patches(x: Shaped[Tensor, "B T J P"], units: int) -> Shaped[Tensor, "B T N"]:
     """Undo :func:`to_patches` for a session of ``units`` units."""
     return x.flatten(-2)[..., :units]
-
-
-def token_mask(
-    batch: Batch, patch: int, ratio: float, generator: torch.Generator
-) -> Bool[Tensor, "B T N"]:
-    """Hide random whole tokens (MtM, section 3.2: ``random_token``, NDT2's own scheme).
-
-    Args:
-        batch: The batch the mask is for.
-        patch: Units in a patch.
-        ratio: Probability that a token is hidden (published: 0.3).
-        generator: Source of randomness.
-
-    Returns:
-        True where hidden.
-    """
-    windows, bins, units = batch.activity.shape
-    chance = torch.rand(windows, bins, patch_count(units, patch), generator=generator)
-    return (chance < ratio).repeat_interleave(patch, dim=-1)[..., :units]
 
 
 def token_times(bins: int, patches: int, prefix: int) -> Int[Tensor, " L"]:

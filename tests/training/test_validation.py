@@ -1,0 +1,210 @@
+"""Scores on validation windows: which targets have one, and that chance has no part in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import checkpoint, same, tiny, write_recording
+from torch import nn
+
+from neuroduet.config import MaskingConfig
+from neuroduet.data.arrays import from_arrays
+from neuroduet.data.recording import save
+from neuroduet.data.session import Session, open_sessions
+from neuroduet.masking import PROMPTS, region_index
+from neuroduet.masking.activity import usual_horizon
+from neuroduet.models import build, set_up_session
+from neuroduet.training.fit import train
+from neuroduet.training.validation import FEWEST_SPIKES, validate
+from neuroduet.types import NEURAL, Batch, Masks, Prediction
+
+CPU = torch.device("cpu")
+BEHAVIOURS = {"wheel", "whisker", "choice", "block"}
+
+
+@pytest.fixture(scope="module")
+def sessions(data: Path) -> list[Session]:
+    return open_sessions(data, tiny().data)
+
+
+def masking(**schemes: float) -> MaskingConfig:
+    return MaskingConfig(schemes=schemes)
+
+
+def model_of(sessions: list[Session], *settings: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = build(tiny(*settings).model, [session.info for session in sessions])
+    for session in sessions:
+        set_up_session(model, session)
+    return model.eval()
+
+
+class Asked(nn.Module):
+    """Expects of every unit what it sees of all units in a window; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions: list[tuple[Batch, Masks]] = []
+
+    def forward(self, batches, visible, prompts):
+        (batch,), (seen,), (prompt,) = batches, visible, prompts
+        self.questions.append((batch, Masks(visible=seen, scored={}, prompt=prompt)))
+        shown = batch.activity * seen[NEURAL]
+        rates = 0.05 + shown.mean((1, 2), keepdim=True)
+        return [Prediction(activity=rates.log().expand(batch.activity.shape))]
+
+
+@pytest.mark.parametrize(
+    ("schemes", "targets"),
+    [
+        ({"encoding": 1.0}, {NEURAL}),
+        ({"encoding": 1.0, "neuron": 0.0}, {NEURAL}),
+        ({"neuron": 1.0}, {"co_smoothing"}),
+        ({"co_smooth": 1.0}, {"co_smoothing"}),
+        ({"causal": 1.0}, {"forward"}),
+        ({"forward": 2.0, "self_spike": 1.0}, {NEURAL, "forward"}),
+        ({"intra_region": 1.0, "inter_region": 0.5}, {"intra_region", "inter_region"}),
+    ],
+)
+def test_only_what_is_trained_is_scored(
+    sessions: list[Session], schemes: dict[str, float], targets: set[str]
+) -> None:
+    model = model_of(sessions)
+    scores = validate(model, sessions, CPU, masking=masking(**schemes))
+    assert set(scores) == targets | BEHAVIOURS
+    alone = model_of(sessions, "model.behaviours=false", "model.prompts=true")
+    assert set(validate(alone, sessions, CPU, masking=masking(**schemes))) >= targets
+
+
+def test_without_schemes_there_is_encoding_and_decoding(sessions: list[Session]) -> None:
+    assert set(validate(model_of(sessions), sessions, CPU)) == {NEURAL} | BEHAVIOURS
+
+
+def test_sessions_without_regions_have_no_part_in_scores_of_regions(tmp_path: Path) -> None:
+    sessions = open_sessions(write_recording(tmp_path, "s"), tiny().data)
+    both = masking(neuron=1.0, intra_region=1.0, inter_region=1.0)
+    assert set(validate(Asked(), sessions, CPU, masking=both)) == {"co_smoothing"}
+
+
+def test_equal_weights_have_equal_scores_and_no_random_number_is_used(
+    sessions: list[Session],
+) -> None:
+    every = masking(neuron=1.0, forward=1.0, intra_region=1.0, inter_region=1.0, encoding=1.0)
+    model = model_of(sessions)
+    torch.manual_seed(1)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = validate(model, sessions, CPU, masking=every)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    torch.manual_seed(2)
+    assert validate(model, sessions, CPU, masking=every) == first
+
+
+def test_masks_are_the_same_at_every_validation_and_differ_within_one(
+    sessions: list[Session],
+) -> None:
+    model, schemes = Asked(), masking(neuron=1.0)
+    for _ in range(2):
+        validate(model, sessions[:1], CPU, masking=schemes)
+    seen = [masks.visible[NEURAL] for _, masks in model.questions if masks.prompt is not None]
+    half = len(seen) // 2
+    assert half > 1  # the windows are asked about more than once
+    assert all(torch.equal(x, y) for x, y in zip(seen[:half], seen[half:], strict=True))
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0][0], seen[0][1])
+
+
+def test_validations_do_not_change_what_is_trained(data: Path, tmp_path: Path) -> None:
+    often, once = (
+        train(
+            tiny("training.max_steps=4", f"training.validate_every={every}"),
+            data,
+            tmp_path / str(every),
+        )
+        for every in (1, 4)
+    )
+    assert same(checkpoint(often)[0], checkpoint(once)[0])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "target"),
+    [
+        ("neuron", "co_smoothing"),
+        ("co_smooth", "co_smoothing"),
+        ("forward", "forward"),
+        ("causal", "forward"),
+        ("inter_region", "inter_region"),
+        ("intra_region", "intra_region"),
+        ("temporal", "temporal"),
+        ("random", "random"),
+    ],
+)
+def test_a_score_is_the_mean_bits_per_spike_of_what_was_hidden(
+    sessions: list[Session], scheme: str, target: str
+) -> None:
+    session, model = sessions[0], Asked()
+    found = validate(model, [session], CPU, masking=masking(**{scheme: 1.0}))[target]
+    asked = [(b, m) for b, m in model.questions if m.prompt is not None]
+    regions = region_index(session.info.regions)
+    true, expected, scored = [], [], []
+    for batch, masks in asked:
+        assert (masks.prompt == PROMPTS.index(scheme)).all()
+        assert not any(x.any() for name, x in masks.visible.items() if name != NEURAL)
+        shape = batch.activity.shape
+        seen, valid = masks.visible[NEURAL].expand(shape), batch.valid[..., None].expand(shape)
+        hidden = valid & ~seen
+        if scheme == "intra_region":
+            # Asked about are the hidden units of the region that is seen.
+            for row in range(len(hidden)):
+                (area,) = set(regions[seen[row].any(0)].tolist())
+                hidden[row] &= regions == area
+        if target == "forward":
+            late = torch.arange(shape[1]) >= shape[1] - usual_horizon(shape[1])
+            assert torch.equal(hidden, late[None, :, None].expand(shape))
+        shown = (batch.activity * seen).mean((1, 2), keepdim=True).expand(shape)
+        true.append(batch.activity.double().numpy())
+        expected.append(0.05 + shown.double().numpy())
+        scored.append(hidden.numpy())
+    bits = []
+    for unit in range(len(session.info.units)):
+        chosen = np.concatenate([x[:, :, unit] for x in scored])
+        counts = np.concatenate([x[:, :, unit] for x in true])[chosen]
+        rates = np.concatenate([x[:, :, unit] for x in expected])[chosen]
+        if counts.sum() >= FEWEST_SPIKES:
+            gain = counts @ np.log(rates / counts.mean()) - (rates - counts.mean()).sum()
+            bits.append(gain / counts.sum() / np.log(2))
+    assert len(bits) > 3
+    assert found == pytest.approx(np.mean(bits), rel=1e-4)
+
+
+class Odd(nn.Module):
+    """Knows the true value of odd bins, and says 0 in even ones."""
+
+    def forward(self, batches, visible, prompts):
+        odd = torch.arange(batches[0].activity.shape[1])[:, None] % 2
+        return [Prediction(activity=batches[0].activity * odd)]
+
+
+def test_traces_are_scored_by_r2(tmp_path: Path) -> None:
+    traces = np.random.default_rng(0).normal(1.0, 2.0, size=(10, 30, 4))
+    traces[..., 3] = 1.0  # does not vary and has no score
+    split = ["train"] * 6 + ["valid"] * 4
+    recording = from_arrays(
+        session_id="s",
+        traces=traces,
+        bin_size_s=0.05,
+        behaviours={"speed": traces[..., :1]},
+        split=split,
+    )
+    save(recording, tmp_path / "s.h5")
+    (session,) = open_sessions(tmp_path, tiny().data)
+    found = validate(Odd(), [session], CPU, masking=masking(forward=1.0))
+    horizon = usual_horizon(30)
+    late = traces[6:, 30 - horizon :, :3]
+    missed = late[:, np.arange(30 - horizon, 30) % 2 == 0]
+    total = ((late - late.mean((0, 1))) ** 2).sum((0, 1))
+    expected = (1 - (missed**2).sum((0, 1)) / total).mean()
+    assert found == {"forward": pytest.approx(expected, rel=1e-4)}
