@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 PRETRAINED, HELD_OUT = 4, 2
 
+TASKS = ["encoding", "decoding", "activity", "regions"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
@@ -85,7 +87,9 @@ def demo(
         ]
     )
     log.info("scoring, with linear baselines and oracles on the same test trials")
-    tables = [evaluate_run(out / name, data).assign(model=name) for name in Demo.models]
+    tables = [
+        evaluate_run(out / name, data, tasks=TASKS).assign(model=name) for name in Demo.models
+    ]
     scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
     run = out / "finetuned"
     write_text(run / "scores.csv", scores.to_csv(index=False))

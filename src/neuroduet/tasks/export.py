@@ -17,7 +17,7 @@ import torch
 from neuroduet.errors import UserError
 from neuroduet.tasks import TASKS
 from neuroduet.tasks.collect import Collected, collect
-from neuroduet.tasks.known import open_known_sessions
+from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.tasks.regions import RegionReadout
 from neuroduet.tasks.task import SessionData
 from neuroduet.training.files import write_bytes
@@ -59,7 +59,7 @@ def predict_run(run: Path | str, data: Path | str, out: Path | str) -> list[Path
     written = []
     for session in open_known_sessions(model, data):
         path = Path(out) / f"{file_name(session.info.id)}.npz"
-        write_bytes(path, npz_bytes(session_predictions(model, session)))
+        write_bytes(path, npz_bytes(session_predictions(as_predictor(model, [session]), session)))
         written.append(path)
     return written
 

@@ -14,7 +14,9 @@ from neuroduet.data.recording import find_recordings, load
 from neuroduet.data.schema import recording_id
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
-from neuroduet.types import Batch, Behaviour, Masks, Prediction, SessionInfo
+from neuroduet.tasks.frozen import FrozenReadout
+from neuroduet.training.runs import Ensemble, TrainedModel
+from neuroduet.types import Batch, Behaviour, Masks, Prediction, Predictor, SessionInfo
 
 log = logging.getLogger(__name__)
 
@@ -107,3 +109,16 @@ def _recorded_ids(data: Path) -> list[str]:
 def _listed(names: Sequence[str] | dict[str, SessionInfo]) -> str:
     shown = ", ".join(list(names)[:10])
     return shown + (" ..." if len(names) > 10 else "")
+
+
+def as_predictor(model: TrainedModel | Ensemble, sessions: Sequence[Session]) -> Predictor:
+    """A model that answers every task it can.
+
+    Args:
+        model: A run opened for prediction.
+        sessions: The sessions it is asked about.
+
+    Returns:
+        The model; one of activity alone with linear read-outs of behaviour from its features.
+    """
+    return model if model.config.model.behaviours else FrozenReadout(model, sessions)

@@ -18,8 +18,7 @@ from neuroduet.data.session import Session, open_sessions
 from neuroduet.tasks import GROUPS, task_names
 from neuroduet.tasks.evaluate import Evaluation, evaluate
 from neuroduet.tasks.export import embed_run, predict_run
-from neuroduet.tasks.frozen import FrozenReadout
-from neuroduet.tasks.known import open_known_sessions
+from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.tasks.oracle import oracles
 from neuroduet.tasks.questions import Notebook, Progress
 from neuroduet.tasks.task import USUAL, ActivityOptions
@@ -94,9 +93,7 @@ def evaluate_run(
     partial = path.with_name(f"{path.name}.partial")
     asked = (tasks, options, precision)
     notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), progress)
-    # A model of activity alone decodes behaviour through linear read-outs of its features.
-    decodes = model.config.model.behaviours
-    predictor = model if decodes else FrozenReadout(model, opened)
+    predictor = as_predictor(model, opened)
     found = evaluate([predictor], opened, tasks, options=options, notebook=notebook)
     table = _write(found, path)
     partial.unlink(missing_ok=True)
