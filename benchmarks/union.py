@@ -80,7 +80,15 @@ def _configured(base: Config, path: Path | None) -> Config:
     return base if path is None else load_config(path, base)
 
 
-def _fit(name: str, seed: int, data: Path, out: Path, minutes: float, config: Path | None) -> Path:
+def _fit(
+    name: str,
+    seed: int,
+    data: Path,
+    out: Path,
+    minutes: float,
+    config: Path | None,
+    folds: int | None,
+) -> Path:
     """Train and score one run, unless that is done already."""
     run = out / "runs" / f"{name.replace(', ', '_')}-{seed}"
     if not (run / "scores.csv").exists():
