@@ -27,7 +27,7 @@ from torch import nn
 from neuroduet.config import ModelConfig
 from neuroduet.models import build
 from neuroduet.presets import mtm
-from neuroduet.training.runs import WINDOWS_AT_ONCE, TrainedModel
+from neuroduet.training.runs import CACHED_WIDTH, TrainedModel
 from neuroduet.training.state import MEAN
 from neuroduet.types import NEURAL, Batch, Masks, SessionInfo, UnitQuestions
 
@@ -100,13 +100,13 @@ def time_turns(run: TrainedModel, batch: Batch, turns: int, block: int) -> dict[
     masks = Masks(
         visible={NEURAL: batch.valid[..., None]}, scored={NEURAL: batch.valid[..., None]}
     )
-    seconds: dict[str, list[float]] = {"bare": [], "32": [], "bf16": []}
+    seconds: dict[str, list[float]] = {"bare": [], "bare, chunked": [], "32": [], "bf16": []}
     for turn in range(turns + 1):
         started = time.perf_counter()
         model(tokens)
         found = {"bare": time.perf_counter() - started}
         started = time.perf_counter()
-        for part in tokens.split(WINDOWS_AT_ONCE):
+        for part in tokens.split(CACHED_WIDTH // SIZES["width"]):
             model(part)
         found["bare, chunked"] = time.perf_counter() - started
         for precision in ("32", "bf16"):

@@ -221,7 +221,7 @@ class LossConfig(_Section):
             with its division of the cross-entropy by tokens (the other settings are not used).
     """
 
-    activity: float = 24.0
+    activity: float = 12.0
     activity_unit: Literal["spike", "entry"] = "spike"
     unit_balance: float = Field(0.5, ge=0, le=1)
     continuous: float = 1.0

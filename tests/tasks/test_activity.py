@@ -416,3 +416,19 @@ def test_the_group_stands_for_its_four_tasks() -> None:
 def test_an_unknown_name_names_the_nearest(wrong: str, right: str) -> None:
     with pytest.raises(UserError, match=f"unknown task '{wrong}'; did you mean '{right}'"):
         evaluate([], [], [wrong])
+
+
+def test_units_of_some_sessions_are_asked_about_there_and_a_wrong_one_is_named() -> None:
+    sessions = [plant("a", units=3), plant("b", seed=2, units=6)]
+    options = ActivityOptions(units=("u5",))
+    scores = evaluate([Guesser(sessions)], sessions, ["co_smoothing"], options=options).scores
+    assert {s.session for s in scores} == {"b"}
+    options = ActivityOptions(units=("u1", "v5"))
+    with pytest.raises(UserError, match="unknown unit 'v5'; did you mean 'u5'"):
+        evaluate([Guesser(sessions)], sessions, ["co_smoothing"], options=options)
+
+
+@pytest.mark.parametrize("wrong", [{"folds": 1}, {"folds": 0}, {"horizon": 0}])
+def test_options_that_leave_nothing_to_ask_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="give . or more"):
+        ActivityOptions(**wrong)

@@ -94,9 +94,8 @@ class InputStitch(nn.Module):
             else:
                 change = values[:, :, ~units] - filler[~units]
                 parts.append(change @ self.weight[~units] + silent)
-        n = len(values)
-        latents = self._posterior(torch.cat(parts), (~hidden).repeat_interleave(n, 0))
-        return latents.unflatten(0, (len(hidden), n))
+        with torch.autocast(values.device.type, enabled=False):
+            return torch.stack(parts).float() @ self._covariance(~hidden)[:, None]
 
     def standardise(self, activity: Float[Tensor, "B T N"]) -> Float[Tensor, "B T N"]:
         """Centred square roots of counts, or centred traces, in units of noise.
@@ -115,15 +114,19 @@ class InputStitch(nn.Module):
     ) -> Float[Tensor, "B T R"]:
         """Posterior mean of the latents, from the projection of the units seen (all if None)."""
         with torch.autocast(projected.device.type, enabled=False):
-            weight = self.weight
-            if seen is None or self.silence:
-                gram = (weight.T @ weight)[None]
-            else:
-                pairs = (weight[:, :, None] * weight[:, None, :]).flatten(1)
-                gram = (seen.to(pairs.dtype) @ pairs).unflatten(1, (weight.shape[1], -1))
-            precision = gram + self.log_noise.exp() * torch.eye(len(weight.T), device=gram.device)
-            # Solved for the inverse once, not for every bin.
-            return projected.float() @ torch.linalg.inv(precision)
+            # Inverted once, not solved for every bin.
+            return projected.float() @ self._covariance(seen)
+
+    def _covariance(self, seen: Bool[Tensor, "Q N"] | None) -> Float[Tensor, "Q R R"]:
+        """Posterior covariance of the latents, up to the noise, for each set of units seen."""
+        weight = self.weight
+        if seen is None or self.silence:
+            gram = (weight.T @ weight)[None]
+        else:
+            pairs = (weight[:, :, None] * weight[:, None, :]).flatten(1)
+            gram = (seen.to(pairs.dtype) @ pairs).unflatten(1, (weight.shape[1], -1))
+        precision = gram + self.log_noise.exp() * torch.eye(len(weight.T), device=gram.device)
+        return torch.linalg.inv(precision)
 
     def _dropped(self, n: int) -> Tensor:
         """The matrix, with whole units silenced per sample in training."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError
 from neuroduet.masking import hide, region_index, to_masks
 from neuroduet.masking.activity import last_bins, usual_horizon
 from neuroduet.tasks.task import USUAL, ActivityOptions, Variant, whole_masks
@@ -30,6 +30,8 @@ class CoSmoothing:
     def variants(self, info: SessionInfo, options: ActivityOptions = USUAL) -> tuple[Variant, ...]:
         """One variant, with a question per unit or fold."""
         asked = asked_units(info, options)
+        if not asked.any():
+            return ()
         hidden = _folds(asked, options.folds)
         return _variant(info, UnitQuestions(hidden=hidden, scored=hidden))
 
@@ -52,6 +54,8 @@ class InterRegion:
         hidden = torch.stack([regions == region for region in range(int(regions.max()) + 1)])
         scored = hidden & asked_units(info, options)
         kept = scored.any(1)
+        if not kept.any():
+            return ()
         return _variant(info, UnitQuestions(hidden=hidden[kept], scored=scored[kept]))
 
     def masks(self, batch: Batch, variant: Variant) -> Masks:
@@ -123,17 +127,10 @@ class Forward:
 
 
 def asked_units(info: SessionInfo, options: ActivityOptions) -> Tensor:
-    """Which units of a session are asked about, ``(N,)``.
-
-    Raises:
-        UserError: None of the wanted units is in the session.
-    """
+    """Which units of a session are asked about, ``(N,)``; none if none is wanted."""
     if options.units is None:
         return torch.ones(len(info.units), dtype=torch.bool)
-    asked = torch.tensor([unit in options.units for unit in info.units])
-    if not asked.any():
-        raise unknown("unit", options.units[0], info.units)
-    return asked
+    return torch.tensor([unit in options.units for unit in info.units])
 
 
 def question_masks(batch: Batch, variant: Variant) -> Masks:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from neuroduet.tasks import TASKS, task_names
+from neuroduet.errors import unknown
+from neuroduet.tasks import GROUPS, TASKS, task_names
 from neuroduet.tasks.collect import Collected, collect, grouped
 from neuroduet.tasks.oracle import Oracle
 from neuroduet.tasks.questions import Notebook
 from neuroduet.tasks.regions import Embedder, RegionReadout
 from neuroduet.tasks.scoring import Measured, conditions, score_activity, score_behaviour
 from neuroduet.tasks.task import USUAL, ActivityOptions, SessionData, Task
-from neuroduet.types import NEURAL, Batch, Predictor, Score, SessionInfo
+from neuroduet.types import NEURAL, Batch, Predictor, Score
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +84,13 @@ def evaluate(
         The scores. ``oracle`` is filled in for the activity of simulated sessions.
 
     Raises:
-        UserError: A task is unknown.
+        UserError: A task is unknown, or a unit that is in no session is asked about.
     """
     names = task_names(tasks)
+    known = {unit: None for session in sessions for unit in session.info.units}
+    for unit in options.units or ():
+        if unit not in known:
+            raise unknown("unit", unit, known)
     notebook = notebook or Notebook()
     scores: list[Score] = []
     units: list[UnitRow] = []
@@ -99,7 +104,7 @@ def evaluate(
                         "session '%s' is not scored in %s: %s",
                         session.info.id,
                         name,
-                        _reason(name, session.info),
+                        _reason(name, options),
                     )
                 found, rows = _score_task(predictors, windows, task, notebook)
                 scores += found
@@ -111,8 +116,10 @@ def evaluate(
     return Evaluation(scores=scores, units=units)
 
 
-def _reason(task: str, info: SessionInfo) -> str:
+def _reason(task: str, options: ActivityOptions) -> str:
     """Why a session has nothing to be asked in a task."""
+    if task in GROUPS["activity"] and options.units is not None:
+        return "none of the units that are asked about can be asked there"
     if task in ("intra_region", "inter_region"):
         return "it does not name the regions of its units, or too few of them"
     return "it has no behaviour"

@@ -15,13 +15,13 @@ import pandas as pd
 from neuroduet.baselines import fit_baselines
 from neuroduet.config import Config
 from neuroduet.data.session import Session, open_sessions
-from neuroduet.tasks import GROUPS, task_names
+from neuroduet.tasks import GROUPS, TASKS, task_names
 from neuroduet.tasks.evaluate import Evaluation, evaluate
 from neuroduet.tasks.export import embed_run, predict_run
 from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.tasks.oracle import oracles
 from neuroduet.tasks.questions import Notebook, Progress
-from neuroduet.tasks.task import USUAL, ActivityOptions
+from neuroduet.tasks.task import USUAL, ActivityOptions, Task
 from neuroduet.training.files import write_bytes, write_text
 from neuroduet.training.runs import load_run
 from neuroduet.types import Score
@@ -138,11 +138,18 @@ def baselines(
     for session in open_sessions(Path(data), (config or Config()).data, names):
         log.info("fitting the baselines of session '%s'", session.info.id)
         predictors = [*fit_baselines(session, networks), *oracles([session])]
-        found = evaluate(predictors, [session], BASELINE_TASKS, options=options)
+        asked = [name for name in BASELINE_TASKS if _asks(name, session, options)]
+        found = evaluate(predictors, [session], asked, options=options)
         scores += found.scores
         units += found.units
     whole = Evaluation(scores=scores, units=units)
     return score_table(whole) if out is None else _write(whole, Path(out))
+
+
+def _asks(task: str, session: Session, options: ActivityOptions) -> bool:
+    """Whether a task has a question for a session."""
+    found = TASKS[task]
+    return isinstance(found, Task) and bool(found.variants(session.info, options))
 
 
 def score_table(found: Evaluation) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.types import Batch, Masks, SessionInfo, UnitQuestions
 
@@ -48,6 +49,14 @@ class ActivityOptions:
     folds: int | None = None
     horizon: int | None = None
     units: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.folds is not None and self.folds < 2:
+            raise UserError(
+                f"{self.folds} folds of units leave none to predict from; give 2 or more"
+            )
+        if self.horizon is not None and self.horizon < 1:
+            raise UserError(f"a horizon of {self.horizon} bins hides nothing; give 1 or more")
 
 
 USUAL = ActivityOptions()

@@ -26,8 +26,8 @@ from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction, Session
 SCHEMA = 1
 """Version of the layout of ``model/config.json``."""
 
-WINDOWS_AT_ONCE = 8
-"""Windows that pass the trunk together when units are left out in turns."""
+CACHED_WIDTH = 4096
+"""Windows times model width that pass the trunk together when units are left out in turns."""
 
 FROM_BEHAVIOUR = frozenset({"encoding", "encoding_from"})
 """Tasks that a model without behaviours has nothing to say about."""
@@ -114,15 +114,23 @@ class TrainedModel:
         self._use(self._key_of(NEURAL, task))
         found = batch.activity.new_zeros(batch.activity.shape)
         # A few windows at a time stay in the processor's cache: a tenth faster than all at once.
-        for start in range(0, len(batch.windows), WINDOWS_AT_ONCE):
-            part = slice(start, start + WINDOWS_AT_ONCE)
-            few = take_windows(batch, part)
-            visible = {name: mask[part] for name, mask in masks.visible.items()}
-            with self._precision():
-                answers = answer_units(self.model, few, visible, questions, self._prompt(task))
-            if answers is None:
-                return None
-            found[part] = answers
+        at_once = max(1, CACHED_WIDTH // self.config.model.width)
+        for start in range(0, len(batch.windows), at_once):
+            rows = slice(start, start + at_once)
+            few = take_windows(batch, rows)
+            visible = {name: mask[rows] for name, mask in masks.visible.items()}
+            size = max(1, at_once // len(few.windows))
+            for first in range(0, len(questions.hidden), size):
+                part = UnitQuestions(
+                    hidden=questions.hidden[first : first + size],
+                    scored=questions.scored[first : first + size],
+                )
+                with self._precision():
+                    answers = answer_units(self.model, few, visible, part, self._prompt(task))
+                if answers is None:
+                    return None
+                asked = part.scored.any(0)
+                found[rows][:, :, asked] = answers[:, :, asked]
         return found
 
     @torch.inference_mode()

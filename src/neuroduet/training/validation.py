@@ -144,6 +144,7 @@ class _UnitSums:
     def add(self, predicted: Tensor, true: Tensor, scored: Tensor) -> None:
         """Take in predictions ``(B, T, N)``."""
         scored = scored.expand(true.shape)
+        true, predicted = true.double(), predicted.double()
 
         def total(x: Tensor) -> Tensor:
             return torch.where(scored, x, 0.0).sum((0, 1), dtype=torch.float64)
@@ -168,7 +169,8 @@ class _UnitSums:
     def r2(self) -> float:
         """R2 of traces, averaged over units."""
         total = self.squares - self.counts.square() / self.entries.clamp(min=1.0)
-        kept = total > 0
+        # Rounding leaves a constant trace a trace of variance.
+        kept = total > 1e-9 * self.squares
         return float((1.0 - self.error[kept] / total[kept]).mean()) if kept.any() else float("nan")
 
 
