@@ -117,7 +117,7 @@ class InputStitch(nn.Module):
             # Inverted once, not solved for every bin.
             return projected.float() @ self._covariance(seen)
 
-    def _covariance(self, seen: Bool[Tensor, "Q N"] | None) -> Float[Tensor, "Q R R"]:
+    def _covariance(self, seen: Bool[Tensor, "Q N"] | None) -> Float[Tensor, "_ R R"]:
         """Posterior covariance of the latents, up to the noise, for each set of units seen."""
         weight = self.weight
         if seen is None or self.silence:
