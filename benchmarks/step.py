@@ -140,7 +140,7 @@ MODELS: dict[str, Callable[[Precision], Step]] = {
 }
 """Name -> what makes the model and returns its step. ``*_wide`` are presets at the bare sizes."""
 
-YARDSTICKS = {"mtm_wide": "bare_mtm"}
+YARDSTICKS = {"mtm_wide": "bare_mtm", "bare_mtm": "bare_mtm"}
 """What a model is compared with, where that is not ``bare``."""
 
 PRECISIONS: dict[str, Precision] = {
