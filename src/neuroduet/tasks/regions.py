@@ -17,13 +17,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuroduet.errors import UserError
+from neuroduet.masking import NO_REGION
 from neuroduet.metrics import balanced_accuracy, macro_f1
 from neuroduet.types import Score, SessionInfo
 
 log = logging.getLogger(__name__)
-
-NO_REGION = frozenset({"", "unknown", "none", "nan", "void", "root"})
-"""Labels (lower case) that say that a unit's region is not known."""
 
 METRICS = {"balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
 
