@@ -71,6 +71,22 @@ def neds(layers: int = 5) -> Config:
     )
 
 
+def _published_training(epochs: int, learning_rate: float) -> TrainingConfig:
+    """The optimiser that the published code of NEDS and MtM shares."""
+    return TrainingConfig(
+        max_epochs=epochs,
+        learning_rate=learning_rate,
+        weight_decay=0.01,
+        betas=(0.9, 0.999),
+        warmup=0.15,
+        cycle_momentum=True,
+        clip=None,
+        ema=0.0,
+        select="mean",
+        threads=None,
+    )
+
+
 def neds_faithful(layers: int = 5) -> Config:
     """NEDS as published, to compare with: 500 tokens, its masks, losses and optimiser.
 
@@ -91,18 +107,7 @@ def neds_faithful(layers: int = 5) -> Config:
             dropout=0.4,
         ),
         loss=LossConfig(kind="published"),
-        training=TrainingConfig(
-            max_epochs=2000,
-            learning_rate=2e-4,
-            weight_decay=0.01,
-            betas=(0.9, 0.999),
-            warmup=0.15,
-            cycle_momentum=True,
-            clip=None,
-            ema=0.0,
-            select="mean",
-            threads=None,
-        ),
+        training=_published_training(2000, 2e-4),
     )
 
 
@@ -147,18 +152,7 @@ def mtm_faithful() -> Config:
             dropout=0.4,
         ),
         loss=LossConfig(kind="published"),
-        training=TrainingConfig(
-            max_epochs=1000,
-            learning_rate=1e-4,
-            weight_decay=0.01,
-            betas=(0.9, 0.999),
-            warmup=0.15,
-            cycle_momentum=True,
-            clip=None,
-            ema=0.0,
-            select="mean",
-            threads=None,
-        ),
+        training=_published_training(1000, 1e-4),
     )
 
 

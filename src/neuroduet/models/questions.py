@@ -18,6 +18,7 @@ def answer_units(
     visible: Visible,
     questions: UnitQuestions,
     prompt: int = -1,
+    at_once: int | None = None,
 ) -> Float[Tensor, "B T N"] | None:
     """Predict units that are hidden in turns.
 
@@ -27,13 +28,16 @@ def answer_units(
         visible: What may be seen before any unit is hidden.
         questions: Which units each question hides and asks about.
         prompt: Index into :data:`neuroduet.masking.PROMPTS`, -1 for none.
+        at_once: Most windows, over all questions, that a translator works on together; ``None``
+            for all of them. Other models are asked one question after the other in any case, so
+            that what the questions share is computed once.
 
     Returns:
         Log expected counts or traces of the units asked about, 0 elsewhere; ``None`` if the model
         does not predict activity.
     """
     if isinstance(model, Translator) and not model.silence:
-        return model.answer_units(batch, visible, questions, prompt)
+        return _in_pieces(model, batch, visible, questions, prompt, at_once)
     answers = batch.activity.new_zeros(batch.activity.shape)
     base = _Base(model, batch, visible, prompt)
     for hidden, scored in zip(questions.hidden, questions.scored, strict=True):
@@ -48,6 +52,27 @@ def answer_units(
             if activity is None:
                 return None
             answers[asked] = torch.where(scored, activity, answers[asked])
+    return answers
+
+
+def _in_pieces(
+    model: Translator,
+    batch: Batch,
+    visible: Visible,
+    questions: UnitQuestions,
+    prompt: int,
+    at_once: int | None,
+) -> Float[Tensor, "B T N"]:
+    count = len(questions.hidden)
+    size = count if at_once is None else max(1, at_once // len(batch.windows))
+    answers = batch.activity.new_zeros(batch.activity.shape)
+    for first in range(0, count, size):
+        part = UnitQuestions(
+            hidden=questions.hidden[first : first + size],
+            scored=questions.scored[first : first + size],
+        )
+        asked = part.scored.any(0)
+        answers[:, :, asked] = model.answer_units(batch, visible, part, prompt)[:, :, asked]
     return answers
 
 

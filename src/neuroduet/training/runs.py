@@ -121,18 +121,11 @@ class TrainedModel:
                 rows = slice(start, start + at_once)
                 few = take_windows(batch, rows)
                 visible = {name: mask[rows] for name, mask in masks.visible.items()}
-                size = max(1, at_once // len(few.windows))
-                for first in range(0, len(questions.hidden), size):
-                    part = UnitQuestions(
-                        hidden=questions.hidden[first : first + size],
-                        scored=questions.scored[first : first + size],
-                    )
-                    prompt = self._prompt(task)
-                    answers = answer_units(self.model, few, visible, part, prompt)
-                    if answers is None:
-                        return None
-                    asked = part.scored.any(0)
-                    found[rows][:, :, asked] = answers[:, :, asked]
+                prompt = self._prompt(task)
+                answers = answer_units(self.model, few, visible, questions, prompt, at_once)
+                if answers is None:
+                    return None
+                found[rows] = answers
         return found
 
     @torch.inference_mode()
