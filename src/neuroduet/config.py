@@ -140,7 +140,7 @@ class MaskingConfig(_Section):
             "random_token": 0.5,
             "encoding_from": 0.5,
             "neuron": 2.0,
-            "causal": 0.7,
+            "temporal": 0.7,
             "forward": 0.7,
             "intra_region": 1.5,
             "inter_region": 1.0,
@@ -221,7 +221,7 @@ class LossConfig(_Section):
             with its division of the cross-entropy by tokens (the other settings are not used).
     """
 
-    activity: float = 12.0
+    activity: float = 8.0
     activity_unit: Literal["spike", "entry"] = "spike"
     unit_balance: float = Field(0.5, ge=0, le=1)
     continuous: float = 1.0

@@ -1,8 +1,11 @@
 """Schemes over time, units and regions of the activity: those of MtM (reference section 4.1).
 
-Behaviours, where the session has any, are shown in half of the samples and hidden, unscored, in
-the other half, so that a model of both answers with and without them; a model of activity alone
-never reads them. Unlike the published code, every sample draws its own units and its own region.
+Behaviours, where the session has any, are shown in half of the samples and hidden in the other
+half, so that a model of both answers with and without them; a model of activity alone never reads
+them. Schemes that hide units but no bins ask about the hidden behaviours too: decoding from some
+of the units is unit dropout that costs nothing (on validation trials wheel R2 .896 -> .909 and
+co-smoothing .266 -> .271). Unlike the published code, every sample draws its own units and its own
+region.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ def forward(batch: Batch, draw: Draw) -> Drawn:
 
 def neuron(batch: Batch, draw: Draw) -> Drawn:
     """Hide random units (MtM: neuron masking)."""
-    return _drawn(batch, draw, _random_units(batch, draw))
+    return _drawn(batch, draw, _random_units(batch, draw), decode=True)
 
 
 def random(batch: Batch, draw: Draw) -> Drawn:
@@ -57,19 +60,19 @@ def co_smooth(batch: Batch, draw: Draw) -> Drawn:
     """Hide one unit per sample, as exact co-smoothing asks (MtM: co-smooth)."""
     n, _, units = batch.activity.shape
     chosen = torch.randint(units, (n, 1, 1), generator=draw.generator)
-    return _drawn(batch, draw, torch.arange(units) == chosen)
+    return _drawn(batch, draw, torch.arange(units) == chosen, decode=True)
 
 
 def inter_region(batch: Batch, draw: Draw) -> Drawn:
     """Hide all units of a random region (MtM: inter-region masking)."""
-    return _drawn(batch, draw, _random_region(batch, draw))
+    return _drawn(batch, draw, _random_region(batch, draw), decode=True)
 
 
 def intra_region(batch: Batch, draw: Draw) -> Drawn:
     """Show a random region alone, less some of its units, which are scored (MtM: intra-region)."""
     inside = _random_region(batch, draw)
     asked = inside & _random_units(batch, draw)
-    return _drawn(batch, draw, ~inside | asked, asked)
+    return _drawn(batch, draw, ~inside | asked, asked, decode=True)
 
 
 def patch_token(batch: Batch, draw: Draw) -> Drawn:
@@ -101,14 +104,29 @@ def usual_horizon(bins: int) -> int:
     return min(HORIZON_BINS, max(1, bins // 10))
 
 
-def _drawn(batch: Batch, draw: Draw, hidden: Tensor, scored: Tensor | None = None) -> Drawn:
-    """Masks of the activity, with the behaviours shown in half of the samples."""
+def _drawn(
+    batch: Batch,
+    draw: Draw,
+    hidden: Tensor,
+    scored: Tensor | None = None,
+    decode: bool = False,
+) -> Drawn:
+    """Masks of the activity, with the behaviours shown in half of the samples.
+
+    Args:
+        batch: Windows.
+        draw: What is drawn from.
+        hidden: Activity that is hidden.
+        scored: Activity that is asked about; all that is hidden if not given.
+        decode: Whether hidden behaviours are asked about.
+    """
     blind = torch.rand(len(batch.windows), generator=draw.generator) >= SHOW_BEHAVIOUR
     nothing = hide(batch, {})
     behaviours = {name: per_sample(blind, nothing[name]) for name in batch.behaviours}
+    asked = behaviours if decode else nothing
     return Drawn(
         hidden={NEURAL: hidden, **behaviours},
-        scored=nothing | {NEURAL: hidden if scored is None else scored},
+        scored={**asked, NEURAL: hidden if scored is None else scored},
     )
 
 

@@ -42,7 +42,6 @@ REPEATS = {"neuron": 2, "co_smooth": 8, "intra_region": 4, "inter_region": 2}
 """How often each validation window is asked, with other units hidden."""
 
 MASK_SEED = 20_240_714
-FEWEST_SPIKES = 3
 
 
 @torch.inference_mode()
@@ -157,14 +156,18 @@ class _UnitSums:
         self.error += total((true - predicted).square())
 
     def bits(self) -> float:
-        """Bits per spike over each unit's mean on the scored entries, averaged over units."""
-        kept = self.counts >= FEWEST_SPIKES
+        """Bits per spike over each unit's mean on the scored entries, all spikes alike.
+
+        The mean over units, by which models are compared, is ruled by units with a handful of
+        spikes in the hidden bins: too noisy to choose weights by.
+        """
+        kept = self.counts > 0
         if not kept.any():
             return float("nan")
         k, n = self.counts[kept], self.entries[kept]
         null = k * (k / n).log() - k
-        bits = (self.gain[kept] - self.expected[kept] - null) / k / np.log(2.0)
-        return float(bits.mean())
+        gain = (self.gain[kept] - self.expected[kept] - null).sum()
+        return float(gain / k.sum() / np.log(2.0))
 
     def r2(self) -> float:
         """R2 of traces, averaged over units."""
