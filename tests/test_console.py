@@ -181,3 +181,29 @@ def test_a_piped_training_writes_a_line_for_each_tenth(
         " 31%  step 3: mean validation score 0.500",
         "100%  step 4: mean validation score 0.500",
     ]
+
+
+def test_what_is_counted_is_told_in_tenths_with_its_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.counted("steps") as report:
+        report(0, 40, float("nan"))
+        for done in (1, 3, 4, 5, 8, 40):
+            report(done, 40, float("nan") if done == 40 else 0.125)
+    assert capsys.readouterr() == (
+        "",
+        "4 of 40 steps (0.125)\n8 of 40 steps (0.125)\n40 of 40 steps\n",
+    )
+
+
+def test_frames_of_recordings_are_listed_with_their_classes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frames = [
+        {"name": "pose", "shape": (12000, 2, 5, 2), "classes": ()},
+        {"name": "labels", "shape": (12000,), "classes": ("rest", "[b]run")},
+    ]
+    console.print_recordings([SUMMARY | {"neural": None, "frames": frames}], {})
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "lab/mouse[1] pose 12,000 x 2 x 5 x 2 -" in shown
+    assert "lab/mouse[1] labels 12,000 rest, [b]run" in shown

@@ -20,12 +20,13 @@ ROOMS = (
     {"simulate"},
     {"masking"},
     {"nn"},
-    {"models", "baselines"},
+    {"models", "baselines", "actions"},
     {"losses", "losses_published", "metrics"},
     {"training"},
     {"tasks"},
     {"report"},
     {"demo", "doctor", "console", "options"},
+    {"cli_actions"},
     {"cli"},
 )
 """A room imports itself and the rooms of earlier lines."""
@@ -38,7 +39,7 @@ EXECUTES = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 ONLY_IN = {
     "lightning": {"training"},
     "matplotlib": {"report"},
-    "typer": {"cli", "options"},
+    "typer": {"cli", "cli_actions", "options"},
     "rich": {"console", "report"},
 }
 """Packages that only the shell may touch, and where."""

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuroduet.actions.segmenter import Segmenter
     from neuroduet.config import Config, load_config
     from neuroduet.data.recording import check, from_arrays, load, save
     from neuroduet.data.session import open_sessions
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "Segmenter",
     "UserError",
     "check",
     "embed",
@@ -47,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "Config": ("neuroduet.config", "Config"),
+    "Segmenter": ("neuroduet.actions.segmenter", "Segmenter"),
     "UserError": ("neuroduet.errors", "UserError"),
     "check": ("neuroduet.data.recording", "check"),
     "embed": ("neuroduet.tasks.run", "embed_run"),

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from neuroduet import __version__
+from neuroduet import __version__, cli_actions
 from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
@@ -59,6 +59,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_actions.app)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,8 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(_sentence(error))
         code = 2
     if code == 130:
-        resumable = bool({"train", "finetune"} & set(words))
-        write("interrupted" + ("; --resume continues the run" if resumable else ""), stderr=True)
+        write(f"interrupted{_how_to_go_on(words)}", stderr=True)
     return code
 
 
@@ -148,8 +148,9 @@ def inspect(
     if any(summary["problems"] for summary in summaries):
         print_recordings(summaries, {})
         raise typer.Exit(2)
+    modelled = [summary["session"] for summary in summaries if summary["neural"]]
     windows = {}
-    for session in open_sessions(path, DataConfig()):
+    for session in open_sessions(path, DataConfig(), modelled) if modelled else []:
         counts = [len(session.indices(split)) for split in ("train", "valid", "test")]
         windows[session.info.id] = "/".join(map(str, counts))
     print_recordings(summaries, windows)
@@ -375,6 +376,14 @@ def _require_unused(out: Path, resume: bool) -> None:
         raise UserError(f"{out} already holds files; choose a new or empty folder")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, expected a folder; choose another one")
+
+
+def _how_to_go_on(words: list[str]) -> str:
+    if words[:1] in (["train"], ["finetune"]):
+        return "; --resume continues the run"
+    if words[:2] in (["actions", "compare"], ["actions", "density"]):
+        return "; the same command goes on where it stopped"
+    return ""
 
 
 def _sentence(error: UserError | OSError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isnan
 from typing import Any
 
 from rich.console import Console
@@ -34,7 +35,13 @@ def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[st
     header = "session subject activity units rate duration trials train/valid/test behaviours"
     rows = [_recording_row(one, windows) for one in known if not one["problems"]]
     if rows:
-        _print_table(header.split(), rows)
+        print_table(header.split(), rows)
+    frames = [
+        _frames_row(one["session"], found) for one in known for found in one.get("frames", [])
+    ]
+    if frames:
+        write("")
+        print_table(("session", "frames", "shape", "classes"), frames)
     for one in known:
         for problem in one["problems"]:
             write(f"session {one['session']}: {problem}", stderr=True)
@@ -51,7 +58,7 @@ def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tu
     return (
         summary["session"],
         summary["subject"],
-        summary["neural"],
+        summary["neural"] or "-",
         f"{summary['units']}{silent}",
         f"{rates_hz[2]:.1f} Hz" if rates_hz else "-",
         f"{summary['duration_s']:.0f} s",
@@ -59,6 +66,11 @@ def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tu
         windows.get(summary["session"], "-"),
         "\n".join(behaviours) or "-",
     )
+
+
+def _frames_row(session: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    shape = " x ".join(f"{size:,}" for size in found["shape"])
+    return session, found["name"], shape, ", ".join(found["classes"]) or "-"
 
 
 def print_scores(scores: Any, models: Sequence[str] | None = None) -> None:
@@ -81,13 +93,13 @@ def print_run(run: Mapping[str, Any]) -> None:
     Args:
         run: What :func:`neuroduet.training.info.describe_run` says of it.
     """
-    _print_table(("run", str(run["run"])), _run_facts(run))
+    print_table(("run", str(run["run"])), _run_facts(run))
     write("")
     header = "session activity units regions window behaviours stitchers"
-    _print_table(header.split(), [_session_row(session) for session in run["sessions"]])
+    print_table(header.split(), [_session_row(session) for session in run["sessions"]])
     write("")
     header = "seed steps epochs minutes windows stopped_by device threads precision"
-    _print_table(header.split(), [_training_row(one) for one in run["trainings"]])
+    print_table(header.split(), [_training_row(one) for one in run["trainings"]])
     write("")
     rows = [
         (str(one["seed"]), target, *_validation_row(score))
@@ -95,7 +107,7 @@ def print_run(run: Mapping[str, Any]) -> None:
         for target, score in one["validation"].items()
     ]
     if rows:
-        _print_table(("seed", "validation score of", "last", "best", "at step"), rows)
+        print_table(("seed", "validation score of", "last", "best", "at step"), rows)
         write("")
     write(f"operations: {run['operations_rule']}")
 
@@ -167,7 +179,7 @@ def print_findings(findings: Iterable[Any]) -> None:
         findings: See :class:`neuroduet.doctor.Finding`.
     """
     found = list(findings)
-    _print_table(
+    print_table(
         ("check", "found", ""),
         [(one.check, one.found, "look below" if one.remedy else "OK") for one in found],
     )
@@ -235,7 +247,44 @@ def question_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int, float], None]]:
+    """Show how far something countable is: a bar, or a line per tenth when piped.
+
+    Args:
+        what: What is counted, e.g. ``recordings``.
+
+    Yields:
+        The function to call with what is done, how much there is and the current loss or
+        likelihood (``nan``: none).
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeLeft(), TextColumn("{task.description}"))
+    console = _console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task, shown = bar.add_task(what, total=None), 0
+
+        def report(done: int, total: int, value: float) -> None:
+            nonlocal shown
+            said = what if isnan(value) else f"{what} ({value:.4g})"
+            bar.update(task, completed=done, total=total, description=said)
+            tenth = 10 * done // max(total, 1)
+            if bar.disable and tenth > shown:
+                write(f"{done} of {total} {said}", stderr=True)
+            shown = tenth
+
+        yield report
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of plain cells.
+
+    Args:
+        header: Names of the columns.
+        rows: A cell for each column.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import yaml
 
-from neuroduet.errors import unknown
+from neuroduet.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from neuroduet.tasks.task import ActivityOptions
@@ -54,6 +55,45 @@ Precision = Annotated[
     str, typer.Option("--precision", metavar="P", help="32, or bf16 (twice as fast).")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")]
+Recordings = Annotated[
+    Path,
+    typer.Option("--data", metavar="DIR", help="Folder of recordings (.h5, .npz), or one."),
+]
+Segmenters = Annotated[
+    list[Path],
+    typer.Argument(metavar="MODEL...", help="Folder of `actions train`; several are averaged."),
+]
+Source = Annotated[
+    str | None,
+    typer.Option("--source", metavar="G.F", help="Time series to segment; the pose."),
+]
+Names = Annotated[
+    str | None,
+    typer.Option("--recordings", metavar="A,B", help="Recordings to use; all if not given."),
+]
+Features = Annotated[
+    str, typer.Option("--features", metavar="KIND", help="Kind of features, e.g. kinematics.")
+]
+Models = Annotated[str, typer.Option("--models", metavar="A,B", help="Models to compare.")]
+Kinds = Annotated[
+    str, typer.Option("--features", metavar="A,B", help="Kinds of features to compare.")
+]
+ChosenOfModel = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="MODEL.KEY=VALUE", help="Option of a model; several allowed."),
+]
+Pool = Annotated[
+    str, typer.Option("--pool", metavar="N", help="Frames averaged into one, or auto.")
+]
+Smooth = Annotated[
+    str, typer.Option("--smooth", metavar="N", help="Frames to average answers over, or auto.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Chosen = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Option of the model; several are allowed."),
+]
 
 
 def budget(max_minutes: float | None) -> list[str]:
@@ -122,3 +162,62 @@ def half_or_single(text: str) -> Literal["32", "bf16"]:
     if text == "bf16":
         return "bf16"
     raise unknown("precision", text, ("32", "bf16"))
+
+
+def number_or_auto(option: str, text: str) -> int | Literal["auto"]:
+    """A number of frames as the user wrote it.
+
+    Args:
+        option: Name of the option, for the error.
+        text: A whole number from 1 on, or ``auto``.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{option} is '{text}'; give a whole number from 1 on, or auto")
+    return int(text)
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas, ascending and each once.
+
+    Args:
+        option: Name of the option, for the error.
+        text: E.g. ``50,100,250``.
+
+    Raises:
+        UserError: One is no whole number from 1 on.
+    """
+    words = names(text) or []
+    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UserError(f"{option} is '{text}'; give whole numbers from 1 on, as in 50,100,250")
+    return tuple(sorted({int(word) for word in words}))
+
+
+def keyed(settings: list[str] | None) -> dict[str, Any]:
+    """Settings as a mapping, values written as in YAML.
+
+    Args:
+        settings: E.g. ``["dropout=0.2", "features.spans=[1, 5]"]``; a dot leads into a section.
+
+    Raises:
+        UserError: A setting has no ``=`` or no readable value.
+    """
+    found: dict[str, Any] = {}
+    for setting in settings or []:
+        key, given, text = setting.partition("=")
+        if not given or not key.strip():
+            raise UserError(f"setting '{setting}' has no '='; write key=value")
+        *sections, last = key.strip().split(".")
+        inner = found
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        try:
+            inner[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"setting '{setting}' is not valid YAML: {reason}") from None
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from neuroduet.atomic import replacing
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.binning import finite_rows
 from neuroduet.data.columns import column, groups, pieces, scalar
+from neuroduet.data.pose import OBSERVATIONS, STATEMENTS, frame_groups, names_of
 from neuroduet.data.schema import (
     check,
     describe_behaviours,
     find_problems,
+    has_activity,
     neural_kind,
     recording_id,
     source_column,
@@ -25,7 +29,15 @@ from neuroduet.data.schema import (
 )
 from neuroduet.errors import UserError
 
-__all__ = ["check", "describe", "find_recordings", "from_arrays", "load", "save"]
+__all__ = [
+    "check",
+    "describe",
+    "find_recordings",
+    "from_arrays",
+    "load",
+    "replace_groups",
+    "save",
+]
 
 
 def save(recording: Data, path: Path | str) -> None:
@@ -46,9 +58,41 @@ def save(recording: Data, path: Path | str) -> None:
         raise UserError(f"{path} is a folder; give the name of a file, such as session.h5")
     check(recording)
     whole = _loaded(recording)
+    with _writing(path) as temporary, h5py.File(temporary, "w") as file:
+        whole.to_hdf5(file)
+
+
+def replace_groups(path: Path | str, fresh: Mapping[str, ArrayDict]) -> None:
+    """Write groups into the file of a recording; all others are copied as they are stored.
+
+    Args:
+        path: File of the recording.
+        fresh: Groups by name; one that the file already has is replaced.
+
+    Raises:
+        UserError: The file cannot be written; it is then left as it was.
+    """
+    path = Path(path)
+    with (
+        _writing(path) as temporary,
+        h5py.File(path) as old,
+        h5py.File(temporary, "w") as new,
+    ):
+        for name, value in old.attrs.items():
+            new.attrs[name] = value
+        for name in old:
+            if name not in fresh:
+                old.copy(name, new)
+        for name, group in fresh.items():
+            group.to_hdf5(new.create_group(name))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """As :func:`~neuroduet.atomic.replacing`, with what may go wrong in one sentence."""
     try:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            whole.to_hdf5(file)
+        with replacing(path) as temporary:
+            yield temporary
     # h5py reports a full disk as any of these, and what it cannot store as the last three.
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
@@ -116,10 +160,12 @@ def describe(path: Path | str) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        ``session``, ``subject``, ``neural``, ``units``, ``silent_units``, ``regions`` (units in
-        each), ``rate_quantiles_hz`` (minimum, quartiles, maximum; ``None`` for traces),
-        ``duration_s``, ``bin_size_s``, ``trials``, ``behaviours`` (name, source, kind, per and
-        the missing fraction of each) and ``problems`` (empty if it can be used).
+        ``session``, ``subject``, ``neural`` (``None`` where pose or features stand alone),
+        ``units``, ``silent_units``, ``regions`` (units in each), ``rate_quantiles_hz`` (minimum,
+        quartiles, maximum; ``None`` for traces), ``duration_s``, ``bin_size_s``, ``trials``,
+        ``behaviours`` (name, source, kind, per and the missing fraction of each), ``frames``
+        (pose, features, labels and actions: shape, and names of classes) and ``problems`` (empty
+        if it can be used).
 
     Raises:
         UserError: The file cannot be read at all.
@@ -133,26 +179,50 @@ def describe(path: Path | str) -> dict[str, Any]:
         }
         if problems:
             return summary
-        units, trials = groups(recording)["units"], groups(recording).get("trials")
-        intervals = groups(recording)[neural_kind(recording)].domain
-        duration_s = float((intervals.end - intervals.start).sum())
+        trials = groups(recording).get("trials")
+        duration_s = _duration_s(recording)
         bin_size_s = scalar(recording, "bin_size_s")
         return {
             **summary,
             **_describe_activity(recording, duration_s),
-            "regions": _counted(units, "region"),
             "duration_s": duration_s,
             "bin_size_s": None if bin_size_s is None else float(bin_size_s),
             "trials": 0 if trials is None else len(trials),
             "behaviours": _describe_behaviours(recording),
+            "frames": _describe_frames(recording),
         }
 
 
+def _duration_s(recording: Data) -> float:
+    """Time during which activity was recorded, or the whole of it where there is none."""
+    known = has_activity(recording)
+    domain = groups(recording)[neural_kind(recording)].domain if known else recording.domain
+    return float((domain.end - domain.start).sum())
+
+
+def _describe_frames(recording: Data) -> list[dict[str, Any]]:
+    rows = []
+    for name, group in frame_groups(recording).items():
+        shape = tuple(column(group, OBSERVATIONS.get(name, "classes")).shape)
+        classes = names_of(recording, STATEMENTS[name]) if name in STATEMENTS else ()
+        rows.append({"name": name, "shape": shape, "classes": classes})
+    return rows
+
+
 def _describe_activity(recording: Data, duration_s: float) -> dict[str, Any]:
+    if not has_activity(recording):
+        return {
+            "neural": None,
+            "units": 0,
+            "regions": {},
+            "silent_units": 0,
+            "rate_quantiles_hz": None,
+        }
     kind = neural_kind(recording)
-    group = groups(recording)[kind]
-    n_units = len(column(groups(recording)["units"], "id"))
-    summary: dict[str, Any] = {"neural": kind, "units": n_units}
+    group, units = groups(recording)[kind], groups(recording)["units"]
+    n_units = len(column(units, "id"))
+    regions = _counted(units, "region")
+    summary: dict[str, Any] = {"neural": kind, "units": n_units, "regions": regions}
     if kind == "spikes":
         total = np.zeros(n_units)
         for piece in pieces(column(group, "unit_index")):

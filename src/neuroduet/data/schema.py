@@ -14,6 +14,7 @@ from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries, Reg
 
 from neuroduet.config import BehaviourConfig
 from neuroduet.data.columns import column, fields, groups, pieces, scalar
+from neuroduet.data.pose import frame_groups, frame_problems, has_observations
 from neuroduet.errors import UserError
 from neuroduet.types import BehaviourKind, NeuralKind, Per
 
@@ -21,17 +22,22 @@ NEURAL_KINDS: tuple[NeuralKind, ...] = get_args(NeuralKind)
 SPLIT_NAMES = ("train", "valid", "test", "dropped", "")
 """What ``trials.split`` may hold; trials marked by one of the last two are used nowhere."""
 
+ACTIONS_SOURCE = "actions.name"
+"""Where a recording says in words which action an animal performs."""
+
 KNOWN_SOURCES: dict[str, tuple[str, BehaviourKind, Per]] = {
     "wheel.wheel_speed": ("wheel", "continuous", "bin"),
     "whisker.whisker_motion_energy": ("whisker", "continuous", "bin"),
     "trials.choice": ("choice", "categorical", "trial"),
     "trials.block": ("block", "categorical", "trial"),
     "trials.probabilityLeft": ("block", "categorical", "trial"),
+    ACTIONS_SOURCE: ("actions", "categorical", "bin"),
+    "actions.classes": ("actions", "categorical", "bin"),
 }
 """Behaviours recognised in recordings that have no group ``behaviours``."""
 
 SERIES = (IrregularTimeSeries, RegularTimeSeries)
-_NOT_BEHAVIOUR = {*NEURAL_KINDS, "truth", "pose", "actions"}
+_NOT_BEHAVIOUR = {*NEURAL_KINDS, "truth", "pose", "features", "labels", "actions"}
 
 
 def check(recording: Data) -> None:
@@ -53,23 +59,11 @@ def find_problems(recording: Data) -> list[str]:
     """Every reason why a recording cannot be used, one sentence part each; empty if it can."""
     problems = [*_session_problems(recording), *_text_problems(recording)]
     present = [kind for kind in NEURAL_KINDS if kind in groups(recording)]
-    if len(present) != 1:
-        found = " and ".join(present) or "none"
-        problems.append(
-            f"found {found} of the neural groups {', '.join(NEURAL_KINDS)}, expected exactly one; "
-            "keep the one that is to be modelled"
-        )
-    units = groups(recording).get("units")
-    n_units = len(column(units, "id")) if units is not None and "id" in units else None
-    if n_units is None:
-        problems.append("found no unit table with a column id; add units=ArrayDict(id=...)")
-    elif len(np.unique(column(units, "id"))) < n_units:
-        problems.append("found duplicate ids in units.id; give every unit its own id")
-    for kind in present:
-        group = groups(recording)[kind]
-        problems += _time_problems(kind, group)
-        find = _event_problems if kind == "spikes" else _binned_problems
-        problems += find(recording, kind, n_units)
+    if present or not has_observations(recording):
+        problems += _activity_problems(recording, present)
+    for name, group in frame_groups(recording).items():
+        problems += _time_problems(name, group)
+    problems += frame_problems(recording)
     problems += _trial_problems(recording)
     problems += _table_problems(recording)
     # Behaviours of one series share its problems.
@@ -90,9 +84,24 @@ def subject_id(recording: Data) -> str:
     return str(name) if name else "unknown"
 
 
+def has_activity(recording: Data) -> bool:
+    """Whether a recording holds neural activity, and not pose or features alone."""
+    return any(kind in groups(recording) for kind in NEURAL_KINDS)
+
+
 def neural_kind(recording: Data) -> NeuralKind:
-    """Which kind of neural activity a (checked) recording holds."""
-    return next(kind for kind in NEURAL_KINDS if kind in groups(recording))
+    """Which kind of neural activity a (checked) recording holds.
+
+    Raises:
+        UserError: None.
+    """
+    for kind in NEURAL_KINDS:
+        if kind in groups(recording):
+            return kind
+    raise UserError(
+        f"recording {recording_id(recording)!r} holds no neural activity "
+        f"({', '.join(NEURAL_KINDS)}); leave it out, or segment its actions: `neuroduet actions`"
+    )
 
 
 def describe_behaviours(recording: Data) -> tuple[BehaviourConfig, ...]:
@@ -154,6 +163,25 @@ def _session_problems(recording: Data) -> Iterator[str]:
         yield "session.id holds a slash; it names a file, so use other characters"
     if recording.domain is None:
         yield "found no domain; add domain=Interval(start, end) in seconds"
+
+
+def _activity_problems(recording: Data, present: list[NeuralKind]) -> Iterator[str]:
+    if len(present) != 1:
+        found = " and ".join(present) or "none"
+        yield (
+            f"found {found} of the neural groups {', '.join(NEURAL_KINDS)}, expected exactly one; "
+            "keep the one that is to be modelled"
+        )
+    units = groups(recording).get("units")
+    n_units = len(column(units, "id")) if units is not None and "id" in units else None
+    if n_units is None:
+        yield "found no unit table with a column id; add units=ArrayDict(id=...)"
+    elif len(np.unique(column(units, "id"))) < n_units:
+        yield "found duplicate ids in units.id; give every unit its own id"
+    for kind in present:
+        yield from _time_problems(kind, groups(recording)[kind])
+        find = _event_problems if kind == "spikes" else _binned_problems
+        yield from find(recording, kind, n_units)
 
 
 def _text_problems(recording: Data) -> Iterator[str]:

@@ -1,0 +1,116 @@
+"""What a segmenter is given, checked: one sentence says what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import ValidationError
+
+from neuroduet.actions.features import FeatureOptions
+from neuroduet.actions.model import ModelOptions
+from neuroduet.errors import UserError, unknown
+from neuroduet.types import UNLABELLED
+
+Labels = Int[np.ndarray, " _"]
+FeatureKind = str | FeatureOptions | Mapping[str, Any]
+
+
+def check_arrays(recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Recordings as float arrays; masked or text values raise."""
+    if isinstance(recordings, np.ndarray):
+        raise UserError(
+            "recordings are a list of arrays, one per recording; for a single recording give "
+            "[array]"
+        )
+    arrays = [np.asarray(one) for one in recordings]
+    if not arrays:
+        raise UserError("there is no recording; give a list with at least one array")
+    for i, one in enumerate(arrays):
+        if one.dtype.kind not in "fiub" or one.ndim not in (2, 3, 4) or len(one) == 0:
+            raise UserError(
+                f"recording {i} is an array of {one.dtype} with shape {one.shape}; expected "
+                "numbers with shape (frames, features), (frames, keypoints, 2 or 3) or (frames, "
+                "animals, keypoints, 2 or 3)"
+            )
+    return [one.astype(np.float64) for one in arrays]
+
+
+def frame_shape(arrays: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """Shape of one frame, the same in all recordings."""
+    shapes = sorted({one.shape[1:] for one in arrays})
+    if len(shapes) > 1:
+        raise UserError(
+            f"recordings differ in the shape of a frame ({shapes[0]} and {shapes[1]}); all must "
+            "have the same features or keypoints"
+        )
+    return shapes[0]
+
+
+def check_labels(
+    labels: Sequence[Labels] | None, arrays: Sequence[np.ndarray], what: str
+) -> list[Labels]:
+    """Labels as integers, all unlabelled if none are given.
+
+    Raises:
+        UserError: They do not fit the recordings, or are not integers from -1 on.
+    """
+    if labels is None:
+        return [np.full(len(array), UNLABELLED) for array in arrays]
+    if len(labels) != len(arrays):
+        raise UserError(f"{what} are given for {len(labels)} of {len(arrays)} recordings")
+    return [_one_label(np.asarray(y), len(x), i, what) for i, (x, y) in _paired(arrays, labels)]
+
+
+def _paired(
+    arrays: Sequence[np.ndarray], labels: Sequence[Labels]
+) -> enumerate[tuple[np.ndarray, Labels]]:
+    return enumerate(zip(arrays, labels, strict=True))
+
+
+def _one_label(labels: np.ndarray, n_frames: int, index: int, what: str) -> Labels:
+    if labels.shape != (n_frames,):
+        raise UserError(
+            f"recording {index} has {n_frames} frames, but {what} of shape {labels.shape}; give "
+            "one integer per frame, -1 where unlabelled"
+        )
+    numbers = labels.dtype.kind in "iubf" and bool(np.isfinite(labels).all())
+    whole = labels.astype(np.int64) if numbers else np.empty(0, np.int64)
+    if not numbers or not np.array_equal(whole, labels) or whole.min() < UNLABELLED:
+        raise UserError(
+            f"{what} of recording {index} are not integers from -1 on; give class numbers from 0, "
+            "and -1 where unlabelled"
+        )
+    return whole
+
+
+def positive(name: str, value: object) -> int:
+    """A whole number from 1 on."""
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise UserError(f"{name} is {value!r}; give a whole number from 1 on")
+    return int(value)
+
+
+def feature_options(features: FeatureKind) -> FeatureOptions:
+    """Options of the features, of which the kind alone may be given."""
+    if isinstance(features, FeatureOptions):
+        return features
+    given = {"kind": features} if isinstance(features, str) else dict(features)
+    return cast(FeatureOptions, check_options(FeatureOptions, given, "features"))
+
+
+def check_options(kind: type[ModelOptions], given: Mapping[str, Any], what: str) -> ModelOptions:
+    """Options as given, or one sentence on what is wrong with them."""
+    for name in given:
+        if name not in kind.model_fields:
+            raise unknown(f"option of {what}", name, kind.model_fields)
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"option '{where}' of {what} is {first['input']!r}: {first['msg']}"
+        ) from None

@@ -1,0 +1,282 @@
+"""Random forests and boosted trees on frames with their surroundings.
+
+Trees know no time: each labelled frame is one example, described by its own features, those of
+its neighbours and statistics of windows around it (:mod:`neuroduet.actions.lags`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int
+from pydantic import AfterValidator, Field
+from scipy.special import softmax
+from sklearn.ensemble import RandomForestClassifier
+
+from neuroduet.actions.frames import Frames
+from neuroduet.actions.lags import Surroundings
+from neuroduet.actions.model import Arrays, Family, ModelOptions, Report
+from neuroduet.actions.tree_examples import Examples, gather, held_out
+from neuroduet.actions.tree_growers import (
+    Grow,
+    forest,
+    sklearn_grower,
+    xgboost_grower,
+)
+from neuroduet.actions.tree_nodes import Trees, trees_from
+from neuroduet.actions.tree_rounds import BLOCK_ROUNDS, best_rounds, logits, steps
+
+BLOCK_TREES = 25
+"""Trees of a forest grown at a time."""
+
+GROWERS = {"sklearn": sklearn_grower, "xgboost": xgboost_grower}
+
+
+def _odd(windows: tuple[int, ...]) -> tuple[int, ...]:
+    if any(size < 3 or size % 2 == 0 for size in windows):
+        raise ValueError("windows are odd numbers of frames from 3 on")
+    return windows
+
+
+class TreeOptions(ModelOptions):
+    """What forests and boosted trees share.
+
+    Attributes:
+        n_lags: Neighbours to either side of a frame that describe it.
+        lag_stride: Frames from one neighbour to the next.
+        windows: Lengths (frames, odd) of centred windows whose mean, standard deviation, minimum
+            and maximum describe it too.
+        balance: 0 counts every frame alike, 1 every class alike.
+        max_train_frames: Most labelled frames learnt from, drawn at random; memory is about 16
+            bytes times these times the columns.
+        jobs: Threads; all if not given (boosting with scikit-learn always takes all).
+    """
+
+    n_lags: int = Field(4, ge=0)
+    lag_stride: int = Field(1, ge=1)
+    windows: Annotated[tuple[int, ...], AfterValidator(_odd)] = ()
+    balance: float = Field(1.0, ge=0.0, le=1.0)
+    max_train_frames: int = Field(100_000, ge=1)
+    jobs: int | None = Field(None, ge=1)
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """Which frames describe a frame."""
+        return Surroundings(n_lags=self.n_lags, stride=self.lag_stride, windows=self.windows)
+
+
+class ForestOptions(TreeOptions):
+    """Options of ``random_forest``.
+
+    Attributes:
+        trees: Number of trees (published: 6000, which is no better and 20 times as slow).
+        min_leaf_frames: Fewest frames of a leaf.
+        max_depth: Most decisions of a tree; as many as it takes if not given.
+    """
+
+    trees: int = Field(300, ge=1)
+    min_leaf_frames: int = Field(1, ge=1)
+    max_depth: int | None = Field(None, ge=1)
+
+
+class BoostingOptions(TreeOptions):
+    """Options of ``boosting``.
+
+    Attributes:
+        library: Who grows the trees; ``xgboost`` must be installed by the user.
+        rounds: Most rounds; each grows one tree per class.
+        depth: Most decisions of a tree.
+        learning_rate: Share of each tree that is added.
+        min_leaf_frames: Fewest frames of a leaf.
+        l2: Penalty on leaf values.
+        feature_fraction: Share of columns looked at for each decision.
+        patience: Rounds without a better held-out loss after which growing stops. Held out is
+            every fifth recording, or the last fifth of each where there are few; the trees are
+            then grown anew from all labelled frames for the best number of rounds. 0, or too few
+            labels to hold any out: all rounds.
+    """
+
+    library: Literal["sklearn", "xgboost"] = "sklearn"
+    rounds: int = Field(300, ge=1)
+    depth: int = Field(6, ge=1)
+    learning_rate: float = Field(0.1, gt=0.0, le=1.0)
+    min_leaf_frames: int = Field(20, ge=1)
+    l2: float = Field(1.0, ge=0.0)
+    feature_fraction: float = Field(0.3, gt=0.0, le=1.0)
+    patience: int = Field(50, ge=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedTrees:
+    """Trees that give probabilities.
+
+    Attributes:
+        trees: The trees.
+        baseline: What sums of boosted trees are added to, ``(C,)``; empty for a forest, whose
+            trees are averaged.
+        present: Classes that had labels, ``(P,)``; all others get probability 0.
+        n_classes: All classes K.
+        surroundings: What describes a frame.
+    """
+
+    trees: Trees
+    baseline: Float64[np.ndarray, " C"]
+    present: Int[np.ndarray, " P"]
+    n_classes: int
+    surroundings: Surroundings
+
+    def predict_proba(
+        self, features: Sequence[Float[np.ndarray, "_ D"]]
+    ) -> list[Float64[np.ndarray, "_ K"]]:
+        """Probability of every class in every frame, ``(T, K)`` per recording."""
+        return [self._one(recording) for recording in features]
+
+    def arrays(self) -> Arrays:
+        """Trees, baseline and classes."""
+        own = {
+            "baseline": self.baseline,
+            "present": self.present,
+            "n_classes": np.array([self.n_classes]),
+        }
+        return {**self.trees.arrays(), **own}
+
+    def _one(self, features: Float[np.ndarray, "T D"]) -> Float64[np.ndarray, "T K"]:
+        probabilities = np.zeros((len(features), self.n_classes))
+        for frames, columns in self.surroundings.blocks(features):
+            probabilities[frames, self.present] = self._of_present(columns)
+        return probabilities
+
+    def _of_present(self, x: Float32[np.ndarray, "N P"]) -> Float64[np.ndarray, "N _"]:
+        if len(self.baseline) == 0:
+            return self.trees.mean(x)
+        return softmax(logits(self.trees.sums(x, len(self.baseline)) + self.baseline), axis=1)
+
+
+def fit_forest(
+    frames: Sequence[Frames], n_classes: int, options: ForestOptions, seed: int, report: Report
+) -> FittedTrees:
+    """Fit a random forest to labelled frames.
+
+    Args:
+        frames: Recordings; at least one labelled frame.
+        n_classes: Number of classes K.
+        options: Of the forest.
+        seed: Of frames and trees.
+        report: Told how many trees are grown; a forest has no loss, so the value is NaN.
+    """
+    examples, present = _examples(frames, options, seed)
+    estimator = RandomForestClassifier(
+        min_samples_leaf=options.min_leaf_frames,
+        max_depth=options.max_depth,
+        warm_start=True,
+        random_state=seed,
+        n_jobs=options.jobs or -1,
+    )
+    for done in steps(options.trees, BLOCK_TREES):
+        estimator.set_params(n_estimators=done)
+        estimator.fit(examples.x, examples.y, sample_weight=examples.weight)
+        report(done, options.trees, float("nan"))
+    return FittedTrees(
+        trees=forest(estimator),
+        baseline=np.zeros(0),
+        present=present,
+        n_classes=n_classes,
+        surroundings=options.surroundings,
+    )
+
+
+def fit_boosting(
+    frames: Sequence[Frames], n_classes: int, options: BoostingOptions, seed: int, report: Report
+) -> FittedTrees:
+    """Fit boosted trees to labelled frames.
+
+    Args:
+        frames: Recordings; at least one labelled frame.
+        n_classes: Number of classes K.
+        options: Of boosting.
+        seed: Of frames and columns.
+        report: Told the rounds grown and the held-out loss, NaN where nothing is held out.
+    """
+    examples, present = _examples(frames, options, seed)
+    if len(present) == 1:
+        # Nothing to tell apart; a forest of one leaf says so.
+        return fit_forest(frames, n_classes, ForestOptions(trees=1, n_lags=0), seed, report)
+    rounds = _rounds(examples, options, seed, report)
+    grow = _grower(examples, options, seed)
+    for done in steps(rounds, BLOCK_ROUNDS):
+        boosted = grow(done)
+        report(done, rounds, float("nan"))
+    return FittedTrees(
+        trees=boosted.trees,
+        baseline=boosted.baseline,
+        present=present,
+        n_classes=n_classes,
+        surroundings=options.surroundings,
+    )
+
+
+def restore_forest(arrays: Arrays, options: ForestOptions) -> FittedTrees:
+    """The fitted forest that ``arrays`` came from."""
+    return _restored(arrays, options)
+
+
+def restore_boosting(arrays: Arrays, options: BoostingOptions) -> FittedTrees:
+    """The fitted boosted trees that ``arrays`` came from."""
+    return _restored(arrays, options)
+
+
+def _restored(arrays: Arrays, options: TreeOptions) -> FittedTrees:
+    return FittedTrees(
+        trees=trees_from(arrays),
+        baseline=arrays["baseline"],
+        present=arrays["present"],
+        n_classes=int(arrays["n_classes"][0]),
+        surroundings=options.surroundings,
+    )
+
+
+def _examples(
+    frames: Sequence[Frames], options: TreeOptions, seed: int
+) -> tuple[Examples, Int[np.ndarray, " P"]]:
+    return gather(frames, options.surroundings, options.max_train_frames, options.balance, seed)
+
+
+def _grower(examples: Examples, options: BoostingOptions, seed: int) -> Grow:
+    return GROWERS[options.library](
+        examples,
+        depth=options.depth,
+        learning_rate=options.learning_rate,
+        min_leaf_frames=options.min_leaf_frames,
+        l2=options.l2,
+        feature_fraction=options.feature_fraction,
+        jobs=options.jobs,
+        seed=seed,
+    )
+
+
+def _rounds(examples: Examples, options: BoostingOptions, seed: int, report: Report) -> int:
+    """Rounds to grow: the best ones by held-out examples, or all where none can be held out."""
+    mask = held_out(examples) if options.patience else None
+    if mask is None:
+        return options.rounds
+    grow = _grower(examples.only(~mask), options, seed)
+    return best_rounds(grow, examples.only(mask), options.rounds, options.patience, report)
+
+
+RANDOM_FOREST = Family(
+    options=ForestOptions,
+    fit=fit_forest,
+    restore=restore_forest,
+    needs_labels=True,
+    uses_unlabelled=False,
+)
+BOOSTING = Family(
+    options=BoostingOptions,
+    fit=fit_boosting,
+    restore=restore_boosting,
+    needs_labels=True,
+    uses_unlabelled=False,
+)

@@ -1,0 +1,87 @@
+"""Figure files of the commands of action segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neuroduet.actions.evaluation import Evaluation
+from neuroduet.atomic import replacing
+from neuroduet.report.action_scores import density_curves, model_grid
+from neuroduet.report.actions import bouts_and_transitions, confusion_matrix, ethogram
+from neuroduet.report.style import Plate
+
+SCORES = ("macro_f1", "edit", "f1@50")
+"""Metrics that the figures of score tables show."""
+
+
+def draw_evaluation(found: Evaluation, folder: Path) -> list[Path]:
+    """Draw what a segmenter says of labelled recordings.
+
+    Args:
+        found: Predictions and labels.
+        folder: Folder of the figures; made if needed.
+
+    Returns:
+        One ethogram per recording and, unless the model found mere states, the confusion matrix
+        and bouts and transitions.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = [_frame_s(one.timestamps) for one in found.recordings]
+    written = []
+    for one, truth, answer, frame_s in zip(
+        found.recordings, found.truth, found.answers, steps, strict=True
+    ):
+        # States have other numbers than the classes of the labels.
+        shown = None if found.matched else truth
+        drawn = ethogram(
+            shown,
+            answer.classes,
+            answer.probabilities,
+            answer.names,
+            title=one.name,
+            frame_s=frame_s,
+        )
+        written.append(write_plate(drawn, folder / f"ethogram-{one.name}.svg"))
+    if found.matched:
+        return written
+    predicted = [answer.classes for answer in found.answers]
+    known = {round(step, 6) for step in steps if step is not None}
+    common_s = steps[0] if len(known) == 1 and None not in steps else None
+    matrix = confusion_matrix(found.truth, predicted, found.classes)
+    bouts = bouts_and_transitions(found.truth, predicted, found.classes, frame_s=common_s)
+    return [
+        *written,
+        write_plate(matrix, folder / "confusion.svg"),
+        write_plate(bouts, folder / "bouts.svg"),
+    ]
+
+
+def draw_grid(table: pd.DataFrame, path: Path, metrics: Sequence[str] = SCORES) -> Path | None:
+    """Draw a table of models by features; ``None`` if it holds no such metric."""
+    drawn = model_grid(table, metrics)
+    return None if drawn is None else write_plate(drawn, path)
+
+
+def draw_density(table: pd.DataFrame, path: Path, metrics: Sequence[str] = SCORES) -> Path | None:
+    """Draw a table of scores by number of labels; ``None`` if it holds no such metric."""
+    several = table["features"].nunique() > 1
+    named = table.assign(model=table["model"] + ", " + table["features"]) if several else table
+    drawn = density_curves(named, metrics)
+    return None if drawn is None else write_plate(drawn, path)
+
+
+def write_plate(drawn: Plate, path: Path) -> Path:
+    """Write a figure as an .svg file of its own."""
+    with replacing(path) as temporary:
+        temporary.write_text(drawn.svg, encoding="utf-8")
+    return path
+
+
+def _frame_s(timestamps: np.ndarray | None) -> float | None:
+    """Typical time between frames (s), ``None`` if unknown."""
+    known = timestamps is not None and len(timestamps) > 1
+    return float(np.median(np.diff(timestamps))) if known and timestamps is not None else None
