@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from neuroduet.actions.features import FeatureOptions, Standardiser, compute_features
-from neuroduet.actions.features.options import Kind
+from neuroduet.actions.features import (
+    FeatureOptions,
+    Standardiser,
+    compute_features,
+    fit_standardiser,
+)
+from neuroduet.actions.features.options import Kind, Standardise
 from neuroduet.errors import UserError
 
 NAN = np.nan
@@ -180,6 +185,11 @@ def test_standardising_ignores_missing_values_and_makes_them_zero() -> None:
     standard = Standardiser.fit([values]).apply(values)
     assert standard.tolist() == [[-1, 0], [0, 0], [1, 0]]
     assert Standardiser.identity(2).apply(values).tolist() == [[1, 0], [0, 0], [3, 0]]
+
+
+@pytest.mark.parametrize(("how", "mean"), [("training", 2.0), ("recording", 0.0), ("none", 0.0)])
+def test_only_training_statistics_are_learnt(how: Standardise, mean: float) -> None:
+    assert fit_standardiser([np.array([[1.0], [3.0]])], how).mean.tolist() == [mean]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from neuroduet.actions.frames import Frames
+from neuroduet.actions.hmm.options import ARHMMOptions
 from neuroduet.actions.model import silent
 from neuroduet.actions.s3lds import GMDGM, S3LDS, SLDS
 from neuroduet.actions.s3lds.fitting import annealed, infer, n_steps, renewal_steps
@@ -20,7 +21,7 @@ from neuroduet.actions.s3lds.options import (
     published,
 )
 from neuroduet.actions.s3lds.posterior import class_posterior
-from neuroduet.actions.s3lds.start import first_halves
+from neuroduet.actions.s3lds.start import components, first_halves, trust_in_dynamics
 from neuroduet.actions.s3lds.windows import Windows
 from neuroduet.errors import UserError
 from neuroduet.simulate.nascar import nascar
@@ -28,6 +29,7 @@ from neuroduet.types import UNLABELLED
 
 FEATURES, CLASSES, LATENTS = 10, 4, 2
 TINY = {"hidden": 4, "layers": 1, "lags": 1, "window": 16, "batch": 2, "steps": 4}
+QUICK = ARHMMOptions(restarts=1, iterations=20)
 BRIEF = {**TINY, "hmm": {"restarts": 1, "iterations": 2}}
 
 
@@ -196,7 +198,7 @@ def test_the_smoothed_posterior_agrees_with_the_labels():
     with torch.no_grad():
         found = class_posterior(network, x, infer(network, x), labels)
     assert found[5:9].argmax(1).tolist() == [3] * 4
-    torch.testing.assert_close(found.sum(1), torch.ones(40))
+    torch.testing.assert_close(found.sum(1), torch.ones(40, dtype=found.dtype))
 
 
 def test_half_of_the_labels_of_each_class_stay():
@@ -204,6 +206,25 @@ def test_half_of_the_labels_of_each_class_stay():
     halves = first_halves(labels, 2)
     assert [one.tolist() for one in halves] == [[0, 0, -1, 1], [-1, 1, -1, -1]]
     assert labels[1].tolist() == [0, 1, 1, -1]
+
+
+def test_dynamics_are_trusted_where_labels_agree_with_them_only(drive, few_labels):
+    agreeing = trust_in_dynamics(few_labels, CLASSES, QUICK, 0)
+    shuffled = np.random.default_rng(0).permutation(drive.states[:2000])
+    unrelated = [replace(few_labels[0], labels=shuffled)]
+    nothing = [replace(few_labels[0], labels=np.full(2000, UNLABELLED))]
+    assert agreeing > 0.5
+    assert trust_in_dynamics(unrelated, CLASSES, QUICK, 0) < 0.05
+    assert trust_in_dynamics(nothing, CLASSES, QUICK, 0) == 1.0
+
+
+def test_principal_components_explain_the_share_that_is_asked_for(drive):
+    frames = [Frames(features=drive.features, labels=drive.states)]
+    directions, deviations = components(frames, None)
+    variances = np.linalg.eigvalsh(drive.features.T @ drive.features / len(drive.features))[::-1]
+    assert directions.shape == (FEATURES, 2)
+    np.testing.assert_allclose(deviations.square(), variances[:2], rtol=1e-4)
+    assert components(frames, 12)[0].shape == (FEATURES, 12)
 
 
 def test_schedules_follow_the_share_of_steps_done():
@@ -266,7 +287,7 @@ def test_generated_recordings_repeat_with_their_seed(family, few_labels):
 
 
 def test_few_labels_and_dynamics_recover_states_and_latents(drive, few_labels):
-    options = S3LDS.options(steps=80, latents=2)
+    options = S3LDS.options(steps=80, latents=2, hmm=QUICK)
     fitted = S3LDS.fit(few_labels, CLASSES, options, 0, silent)
     held_out, truth = drive.features[2000:], drive.latents[2000:]
     found = fitted.predict_proba([held_out])[0].argmax(1)

@@ -35,6 +35,15 @@ def test_a_perfect_reconstruction_costs_what_the_noise_does(features, expected):
     assert float(cost) == pytest.approx(expected, abs=2e-5)
 
 
+@pytest.mark.parametrize("hidden", [0, 3])
+def test_the_expected_reconstruction_is_the_mean_over_classes(hidden):
+    emission = Emission(2, 6, hidden, noise=0.5)
+    x, latents = torch.randn(2, 5, 6), torch.randn(2, 5, 3, 2)
+    shares = torch.randn(2, 5, 3).softmax(-1)
+    slow = (shares * emission.negative_log_likelihood(x, latents)).sum(-1)
+    torch.testing.assert_close(emission.expected_cost(x, latents, shares), slow)
+
+
 def test_gaussian_kl_equals_a_value_worked_by_hand():
     mean, other = torch.tensor([0.0]), torch.tensor([1.0])
     kl = loss.gaussian_kl(mean, torch.tensor([0.0]), other, torch.tensor([math.log(4.0)]))
@@ -71,7 +80,7 @@ def test_the_transition_kl_equals_the_sum_over_pairs_of_classes():
     dynamics, before, _, _, earlier, shares = random_step(3)
     log_prior = dynamics.log_transitions(before)
     mask = torch.ones(2, 5, dtype=torch.bool)
-    quick = loss.transition_kl(log_prior, earlier, shares.log(), mask)
+    quick = loss.transition_kl(loss.foretold(log_prior, earlier), shares.log(), mask)
     total = sum(
         earlier[..., j] * (shares * (shares.log() - log_prior[:, :, j])).sum(-1) for j in range(3)
     )
@@ -81,7 +90,8 @@ def test_the_transition_kl_equals_the_sum_over_pairs_of_classes():
 def test_the_label_term_reads_the_log_probability_of_the_label():
     log_prior = torch.log(torch.tensor([[[[0.7, 0.3], [0.2, 0.8]]]]))
     before, labels = torch.tensor([[[0.25, 0.75]]]), torch.tensor([[1]])
-    cost = loss.label_transition(log_prior, before, labels, torch.ones(1, 1, dtype=torch.bool))
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    cost = loss.label_transition(loss.foretold(log_prior, before), labels, mask)
     assert float(cost) == pytest.approx(-(0.25 * math.log(0.3) + 0.75 * math.log(0.8)))
 
 
@@ -116,7 +126,7 @@ def test_the_balance_term_is_zero_for_equal_shares_and_grows_with_collapse():
 def test_a_mean_over_no_frame_is_exactly_zero():
     logits = torch.randn(2, 4, 3, requires_grad=True)
     nobody = torch.full((2, 4), UNLABELLED)
-    cost = loss.classification(logits, nobody)
+    cost = loss.classification(logits.log_softmax(-1), nobody)
     cost.backward()
     assert float(cost.detach()) == 0.0
     assert float(logits.grad.abs().sum()) == 0.0

@@ -22,7 +22,8 @@ def recording(number: int, frames: int, labels: dict[int, int] | None = None) ->
 def test_no_window_and_no_context_reaches_another_recording():
     tape = lay_out([recording(0, 30), recording(1, 3), recording(2, 12)], 2, window=8, pad=4)
     draw = sampler(tape, 0.0)
-    starts = torch.cat([torch.arange(b, e + 1) for b, e in zip(draw.begins, draw.ends)])
+    spans = torch.stack([draw.begins, draw.ends], 1).tolist()
+    starts = torch.cat([torch.arange(begin, end + 1) for begin, end in spans])
     batch = tape.gather(starts)
     for x in batch.x:
         seen = set(x[:, 0].unique().tolist()) - {0.0}

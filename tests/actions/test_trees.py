@@ -201,7 +201,7 @@ def test_xgboost_trees_give_the_probabilities_of_xgboost():
     settings_ = {
         "objective": "multi:softprob",
         "num_class": 3,
-        "min_child_weight": 5,
+        "min_child_weight": 10,
         "colsample_bynode": 0.3,
         "eta": 0.1,
         "tree_method": "hist",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +15,13 @@ from neuroduet.errors import UserError, unknown
 from neuroduet.types import UNLABELLED
 
 Labels = Int[np.ndarray, " _"]
+Recordings = Iterable[np.ndarray]
+"""One array per recording; what is in it is checked with a sentence, not by its annotation."""
+
 FeatureKind = str | FeatureOptions | Mapping[str, Any]
 
 
-def check_arrays(recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
+def check_arrays(recordings: Recordings) -> list[np.ndarray]:
     """Recordings as float arrays; masked or text values raise."""
     if isinstance(recordings, np.ndarray):
         raise UserError(
@@ -50,7 +53,7 @@ def frame_shape(arrays: Sequence[np.ndarray]) -> tuple[int, ...]:
 
 
 def check_labels(
-    labels: Sequence[Labels] | None, arrays: Sequence[np.ndarray], what: str
+    labels: Recordings | None, arrays: Sequence[np.ndarray], what: str
 ) -> list[Labels]:
     """Labels as integers, all unlabelled if none are given.
 
@@ -59,14 +62,15 @@ def check_labels(
     """
     if labels is None:
         return [np.full(len(array), UNLABELLED) for array in arrays]
+    labels = list(labels)
     if len(labels) != len(arrays):
         raise UserError(f"{what} are given for {len(labels)} of {len(arrays)} recordings")
     return [_one_label(np.asarray(y), len(x), i, what) for i, (x, y) in _paired(arrays, labels)]
 
 
 def _paired(
-    arrays: Sequence[np.ndarray], labels: Sequence[Labels]
-) -> enumerate[tuple[np.ndarray, Labels]]:
+    arrays: Sequence[np.ndarray], labels: Sequence[np.ndarray]
+) -> enumerate[tuple[np.ndarray, np.ndarray]]:
     return enumerate(zip(arrays, labels, strict=True))
 
 

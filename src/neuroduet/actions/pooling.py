@@ -20,13 +20,15 @@ MOST_POOLED = 5
 
 
 def pool_values(values: Float[np.ndarray, "T D"], size: int) -> Float[np.ndarray, "_ D"]:
-    """Means of blocks of frames; the last block may be shorter."""
+    """Means of blocks of frames over what is known (not NaN); the last block may be shorter."""
     if size == 1:
         return values
     starts = np.arange(0, len(values), size)
-    lengths = np.diff(np.append(starts, len(values)))
-    sums = np.add.reduceat(values.astype(np.float64), starts, axis=0)
-    return (sums / lengths[:, None]).astype(values.dtype)
+    known = np.isfinite(values)
+    sums = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0, dtype=np.float64)
+    counts = np.add.reduceat(known, starts, axis=0, dtype=np.float64)
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return means.astype(values.dtype)
 
 
 def pool_labels(labels: Int[np.ndarray, " T"], size: int) -> Int[np.ndarray, " _"]:
@@ -55,7 +57,7 @@ def moving_mean(values: Float[np.ndarray, "T K"], size: int) -> Float[np.ndarray
     return ((sums[last] - sums[first]) / (last - first)[:, None]).astype(values.dtype)
 
 
-def typical_bout(labels: Sequence[Int[np.ndarray, " T"]]) -> float | None:
+def typical_bout(labels: Sequence[Int[np.ndarray, " _"]]) -> float | None:
     """Median length (frames) of the labelled bouts, ``None`` without any."""
     lengths = [np.diff(np.flatnonzero(np.diff(one, prepend=-2, append=-2))) for one in labels]
     classes = [one[np.flatnonzero(np.diff(one, prepend=-2))] for one in labels]
@@ -64,7 +66,7 @@ def typical_bout(labels: Sequence[Int[np.ndarray, " T"]]) -> float | None:
     return float(np.median(found)) if found.size else None
 
 
-def usual_pool(labels: Sequence[Int[np.ndarray, " T"]]) -> int:
+def usual_pool(labels: Sequence[Int[np.ndarray, " _"]]) -> int:
     """Frames to average in a video with these labels: few enough to keep typical bouts apart."""
     bout = typical_bout(labels)
     return 1 if bout is None else int(np.clip(bout // BOUT_FRAMES, 1, MOST_POOLED))

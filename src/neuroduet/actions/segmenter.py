@@ -15,11 +15,12 @@ from safetensors.numpy import load_file, save
 
 from neuroduet import __version__
 from neuroduet.actions.families import FAMILIES
-from neuroduet.actions.features import Standardiser, compute_features
+from neuroduet.actions.features import Standardiser, compute_features, fit_standardiser
 from neuroduet.actions.frames import Frames
 from neuroduet.actions.inputs import (
     FeatureKind,
     Labels,
+    Recordings,
     check_arrays,
     check_labels,
     check_options,
@@ -116,9 +117,9 @@ class Segmenter:
 
     def fit(
         self,
-        recordings: Sequence[np.ndarray],
-        labels: Sequence[Labels] | None = None,
-        weak: Sequence[Labels] | None = None,
+        recordings: Recordings,
+        labels: Recordings | None = None,
+        weak: Recordings | None = None,
         report: Report = silent,
     ) -> Segmenter:
         """Learn from recordings, labelled in full, in part or not at all.
@@ -127,7 +128,7 @@ class Segmenter:
             recordings: One array each.
             labels: Integers per frame, -1 where nobody said.
             weak: Labels of a heuristic, in the same coding; used where ``labels`` says nothing,
-                by the models that have a weak head (networks).
+                by the models that can (networks, HMMs).
             report: Told how far fitting is.
 
         Returns:
@@ -140,16 +141,15 @@ class Segmenter:
         known = check_labels(labels, arrays, "labels")
         hinted = None if weak is None else check_labels(weak, arrays, "weak labels")
         shape = frame_shape(arrays)
-        names = self._names([*known, *(hinted or [])])
         if FAMILIES[self.model].needs_labels and not any((y >= 0).any() for y in known):
             raise UserError(
                 f"model '{self.model}' learns from labels, and no frame has one; give labels, or "
                 "use a model that needs none: arhmm, hmm, slds"
             )
+        names = self._names([*known, *(hinted or [])])
         pool, smooth = self._resolution(shape, known)
-        values = [compute_features(array, self.features).values for array in arrays]
-        values = [pool_values(x, pool) for x in values]
-        standardiser = Standardiser.fit(values)
+        values = [pool_values(self._measured(array), pool) for array in arrays]
+        standardiser = fit_standardiser(values, self.features.standardise)
         frames = [
             Frames(
                 features=standardiser.apply(x),
@@ -169,7 +169,7 @@ class Segmenter:
         )
         return self
 
-    def predict_proba(self, recordings: Sequence[np.ndarray]) -> list[Float[np.ndarray, "_ K"]]:
+    def predict_proba(self, recordings: Recordings) -> list[Float[np.ndarray, "_ K"]]:
         """Probability of every class in every frame, ``(T, K)`` per recording; rows sum to 1.
 
         Raises:
@@ -183,11 +183,11 @@ class Segmenter:
             for p, array in zip(pooled, arrays, strict=True)
         ]
 
-    def predict(self, recordings: Sequence[np.ndarray]) -> list[Int[np.ndarray, " _"]]:
+    def predict(self, recordings: Recordings) -> list[Int[np.ndarray, " _"]]:
         """The most probable class of every frame, one integer per frame."""
         return [p.argmax(1) for p in self.predict_proba(recordings)]
 
-    def score(self, recordings: Sequence[np.ndarray], labels: Sequence[Labels]) -> float:
+    def score(self, recordings: Recordings, labels: Recordings) -> float:
         """Macro F1 over the labelled frames of all recordings.
 
         :func:`neuroduet.actions.metrics.score_actions` gives every metric, with intervals.
@@ -195,7 +195,7 @@ class Segmenter:
         known = check_labels(labels, check_arrays(recordings), "labels")
         return float(macro_f1(known, self.predict(recordings), len(self.class_names)))
 
-    def latents(self, recordings: Sequence[np.ndarray]) -> list[Float[np.ndarray, "_ d"]]:
+    def latents(self, recordings: Recordings) -> list[Float[np.ndarray, "_ d"]]:
         """Continuous latents of every (pooled) frame, for the models that have any.
 
         Raises:
@@ -223,7 +223,9 @@ class Segmenter:
         learned = self._ready()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"model.{k}": np.ascontiguousarray(v) for k, v in learned.model.arrays().items()}
+        arrays = {
+            f"model.{k}": np.asarray(v, order="C") for k, v in learned.model.arrays().items()
+        }
         arrays |= {
             "standardiser.mean": learned.standardiser.mean,
             "standardiser.scale": learned.standardiser.scale,
@@ -272,8 +274,12 @@ class Segmenter:
                 f"recordings have frames of shape {frame_shape(arrays)}, but the model was fitted "
                 f"to {learned.shape}; give the same features or keypoints in the same order"
             )
-        values = [compute_features(array, self.features).values for array in arrays]
-        return [learned.standardiser.apply(pool_values(x, learned.pool)) for x in values]
+        values = [pool_values(self._measured(array), learned.pool) for array in arrays]
+        return [learned.standardiser.apply(x) for x in values]
+
+    def _measured(self, array: np.ndarray) -> Float[np.ndarray, "T D"]:
+        """Features, NaN where unknown: what is unknown becomes average once standardised."""
+        return compute_features(array, self.features).measured()
 
     def _ready(self) -> _Learned:
         if self._learned is None:

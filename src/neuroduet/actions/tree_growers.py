@@ -141,8 +141,8 @@ def xgboost_grower(
         "num_class": n_classes,
         "max_depth": depth,
         "eta": learning_rate,
-        # xgboost bounds the curvature of a leaf, which a frame adds at most a quarter to.
-        "min_child_weight": min_leaf_frames / 4,
+        # xgboost bounds the curvature of a leaf, which a frame adds at most a half to.
+        "min_child_weight": min_leaf_frames / 2,
         "lambda": l2,
         "colsample_bynode": feature_fraction,
         "tree_method": "hist",

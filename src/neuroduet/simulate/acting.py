@@ -19,7 +19,7 @@ averages ``exp(w s)`` over the frames of that action.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,7 +44,7 @@ SPEED_SD = 0.15
 PRIVATE_SD = 0.25
 """S.d. over units of the loading on each private process."""
 
-PRIVATE_TIMES_S = (3.0, 10.0, 30.0)
+PRIVATE_TIMES_S = (1.0, 3.0, 10.0)
 TRIAL_S, PAUSE_S = 4.0, 1.0
 
 
@@ -74,9 +74,9 @@ class Acting:
         names: Names of the actions.
         states: True action of every frame, ``(T,)``.
         transition: Of the stages of bouts; see :class:`~neuroduet.simulate.ethogram.Ethogram`.
-        log_rates_of_actions_hz: Log of the rate expected from each action (log Hz), ``(K, N)``.
-        log_rates_without_action_hz: True log-rates less the gain of the action, ``(T, N)``.
-        gains: That gain, ``(K, N)``.
+        log_rates_of_actions_hz: Log of the rate expected of each action (log Hz), ``(K, N)``.
+        log_rates_by_action_hz: True log-rates, were the animal to do this or that (log Hz),
+            ``(T, K, N)``.
     """
 
     recording: Data
@@ -84,8 +84,7 @@ class Acting:
     states: Int[np.ndarray, " T"]
     transition: Float[np.ndarray, "KS KS"]
     log_rates_of_actions_hz: Float[np.ndarray, "K N"]
-    log_rates_without_action_hz: Float[np.ndarray, "T N"]
-    gains: Float[np.ndarray, "K N"]
+    log_rates_by_action_hz: Float[np.ndarray, "T K N"]
 
 
 def simulate_acting(
@@ -95,6 +94,7 @@ def simulate_acting(
     n_classes: int = 4,
     seed: int = 0,
     missing: float = 0.1,
+    speed: bool = True,
     trials: bool = False,
 ) -> Acting:
     """Simulate a session of one filmed animal.
@@ -105,6 +105,8 @@ def simulate_acting(
         n_classes: Actions K, from 2 on.
         seed: Seed of everything, at least 0.
         missing: Share of lost keypoints.
+        speed: Offer the speed as a behaviour. Without it the rates expected from behaviour are
+            those expected from the action alone; neurons follow it all the same.
         trials: Add a table of trials of :data:`TRIAL_S` s; otherwise the session is continuous.
 
     Returns:
@@ -134,17 +136,16 @@ def simulate_acting(
     of_actions = np.log([np.exp(expected[states == k]).mean(axis=0) for k in range(n_classes)])
     rates = {
         "log_rates_hz": driven + private + tuning.action[states],
-        "log_rates_hz_from_behaviour": expected,
-        "log_rates_hz_from_actions": of_actions[states],
+        "log_rates_hz_from_behaviour": expected if speed else of_actions[states],
     }
+    name, offered = f"acting{seed:02d}", standard if speed else None
     return Acting(
-        recording=_recording(f"acting{seed:02d}", film, standard, rates, trials, firing),
+        recording=_recording(name, film, offered, rates, trials, firing),
         names=film.names,
         states=states,
         transition=film.transition,
         log_rates_of_actions_hz=of_actions,
-        log_rates_without_action_hz=driven + private,
-        gains=tuning.action,
+        log_rates_by_action_hz=(driven + private)[:, None] + tuning.action,
     )
 
 
@@ -169,7 +170,7 @@ def draw_private(n_frames: int, generator: np.random.Generator) -> Float[np.ndar
 def _recording(
     name: str,
     film: Ethogram,
-    log_speed: Float[np.ndarray, " T"],
+    log_speed: Float[np.ndarray, " T"] | None,
     rates: dict[str, Float[np.ndarray, "T N"]],
     trials: bool,
     generator: np.random.Generator,
@@ -188,7 +189,12 @@ def _recording(
     frames_s = (np.arange(n_frames) + 0.5) / FPS
     bins = np.repeat(rates["log_rates_hz"], round(1 / FPS / BIN_SIZE_S), axis=0)
     spike_times_s, spike_units = draw_spikes(bins[None], np.zeros(1), generator)
-    pose, table = film.pose[0], {"trials": _trials(n_frames / FPS)} if trials else {}
+    pose = film.pose[0]
+    groups: dict[str, Any] = {"trials": _trials(n_frames / FPS)} if trials else {}
+    if log_speed is not None:
+        groups["motion"] = IrregularTimeSeries(
+            timestamps=frames_s, log_speed=log_speed.astype(np.float32)
+        )
     return Data(
         session=SessionDescription(id=f"{name}-session0"),
         subject=SubjectDescription(id=name),
@@ -196,20 +202,13 @@ def _recording(
         spikes=IrregularTimeSeries(timestamps=spike_times_s, unit_index=spike_units),
         pose=IrregularTimeSeries(timestamps=frames_s, xy=pose[..., :2], likelihood=pose[..., 2]),
         keypoints=ArrayDict(name=np.array(film.keypoints)),
-        motion=IrregularTimeSeries(timestamps=frames_s, log_speed=log_speed.astype(np.float32)),
-        behaviours=ArrayDict(
-            name=np.array(["log_speed"]),
-            source=np.array(["motion.log_speed"]),
-            kind=np.array(["continuous"]),
-            per=np.array(["bin"]),
-        ),
         truth=IrregularTimeSeries(
             timestamps=frames_s,
-            actions=np.array(film.names)[film.states[0]],
+            actions=film.states[0],
             **{key: values.astype(np.float16) for key, values in rates.items()},
         ),
         domain=Interval(0.0, n_frames / FPS),
-        **table,
+        **groups,
     )
 
 

@@ -133,6 +133,40 @@ class RegionReadout:
         return rows
 
 
+def name_regions(
+    embeddings: Float[np.ndarray, "U E"],
+    regions: np.ndarray,
+    sessions: np.ndarray,
+    new: Float[np.ndarray, "V E"],
+    seed: int = 0,
+) -> tuple[list[str], Float[np.ndarray, "V K"]]:
+    """Read the regions of new units out of their embeddings.
+
+    Args:
+        embeddings: Of the units to learn from, in double precision.
+        regions: Region of each of them.
+        sessions: Session of each of them; the regularisation is chosen across sessions.
+        new: Embeddings of the units to name.
+        seed: Seed of the inner folds, where there is one session only.
+
+    Returns:
+        The regions that occur, sorted, and their probability for every new unit.
+
+    Raises:
+        UserError: There are fewer than two regions to tell apart.
+    """
+    names, labels = np.unique(regions, return_inverse=True)
+    if len(names) < 2:
+        raise UserError(
+            f"regions can be read out where units of at least two are known, found {len(names)}; "
+            "learn from more sessions"
+        )
+    generator = np.random.default_rng(seed)
+    strength = _choose_strength(embeddings, labels.astype(np.int64), sessions, generator)
+    fitted = _fit(embeddings, labels.astype(np.int64), strength)
+    return [str(name) for name in names], fitted.predict_proba(new)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Units:
     embeddings: Float[np.ndarray, "U E"]

@@ -9,6 +9,6 @@ from __future__ import annotations
 from neuroduet.actions.features.blocks import Features
 from neuroduet.actions.features.compute import compute_features
 from neuroduet.actions.features.options import FeatureOptions
-from neuroduet.actions.features.standardise import Standardiser
+from neuroduet.actions.features.standardise import Standardiser, fit_standardiser
 
-__all__ = ["FeatureOptions", "Features", "Standardiser", "compute_features"]
+__all__ = ["FeatureOptions", "Features", "Standardiser", "compute_features", "fit_standardiser"]

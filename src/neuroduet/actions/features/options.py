@@ -34,7 +34,6 @@ class FeatureOptions(ModelOptions):
             added.
         standardise: By mean and standard deviation of the ``training`` recordings, of every
             ``recording`` itself (as published), or ``none``.
-        clip: Largest absolute standardised value.
     """
 
     kind: Kind = "auto"
@@ -47,4 +46,3 @@ class FeatureOptions(ModelOptions):
     spans: tuple[int, ...] = Field(default=(1, 5, 15), min_length=1)
     wavelets: tuple[int, ...] = ()
     standardise: Standardise = "training"
-    clip: float = Field(default=5.0, gt=0.0)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from neuroduet.actions.features.options import Standardise
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standardiser:
@@ -50,3 +52,18 @@ class Standardiser:
         """Standardised values, float32; 0 where missing."""
         standard = (values - self.mean) / self.scale
         return np.where(np.isfinite(values), standard, 0.0).astype(np.float32)
+
+
+def fit_standardiser(values: Sequence[Float[np.ndarray, "_ D"]], how: Standardise) -> Standardiser:
+    """What is applied to the features of every recording.
+
+    Args:
+        values: Features of the training recordings, NaN where missing.
+        how: Only ``training`` learns from them; recordings standardised by themselves, or not at
+            all, are left as they are.
+    """
+    return (
+        Standardiser.fit(values)
+        if how == "training"
+        else Standardiser.identity(values[0].shape[1])
+    )

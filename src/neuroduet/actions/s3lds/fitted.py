@@ -23,7 +23,7 @@ from neuroduet.actions.s3lds.options import (
     SLDSOptions,
     SwitchingOptions,
 )
-from neuroduet.actions.s3lds.posterior import class_posterior
+from neuroduet.actions.s3lds.posterior import decoded
 from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
 
@@ -71,7 +71,7 @@ class FittedLatentModel:
         self, features: Sequence[Float[np.ndarray, "_ D"]]
     ) -> list[Float[np.ndarray, "_ E"]]:
         """Probability of every class, extra ones included; rows sum to 1."""
-        return [self._proba(x, seen).double().numpy() for x, seen in self._inferred(features)]
+        return [self._proba(x, seen).numpy() for x, seen in self._inferred(features)]
 
     def latents(
         self, features: Sequence[Float[np.ndarray, "_ D"]]
@@ -131,7 +131,7 @@ class FittedLatentModel:
         network = self.network
         if isinstance(network, SwitchingNetwork) and network.options.decoding == "dynamics":
             with torch.no_grad():
-                return class_posterior(network, x, seen)
+                return decoded(network, x, seen)
         return seen.logits[0].double().softmax(-1)
 
     def _latents(self, x: Float[Tensor, "T D"], seen: Inferred) -> Float[Tensor, "T M"]:

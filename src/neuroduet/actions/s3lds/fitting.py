@@ -22,6 +22,7 @@ from neuroduet.actions.s3lds.start import (
     start_at_components,
     start_dynamics,
     start_posterior,
+    trust_in_dynamics,
 )
 from neuroduet.actions.s3lds.windows import Tape, lay_out, sampler
 
@@ -86,7 +87,8 @@ def fit_network(
         if options.start == "components":
             start_at_components(network, directions, deviations)
         if isinstance(network, SwitchingNetwork) and network.options.posterior == "smoothed":
-            network.trust = start_posterior(tape, frames, classes, network.options.hmm, seed)
+            start_posterior(tape, frames, classes, network.options.hmm, seed)
+            network.trust.fill_(trust_in_dynamics(frames, classes, network.options.hmm, seed))
             start_dynamics(network, tape)
         _train(network, tape, options, report)
     return network.eval().requires_grad_(False)
@@ -96,7 +98,7 @@ def _train(network: Network, tape: Tape, options: LatentOptions, report: Report)
     steps = n_steps(int(tape.valid.sum()), options)
     draw = sampler(tape, options.centred)
     generator = torch.Generator().manual_seed(torch.initial_seed())
-    optimiser = torch.optim.Adam(_groups(network, options), amsgrad=True)
+    optimiser = torch.optim.Adam(_groups(network, options), amsgrad=True, fused=True)
     rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
     renewals = renewal_steps(options, steps)
     network.train()

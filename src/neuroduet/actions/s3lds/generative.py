@@ -145,9 +145,36 @@ class Emission(nn.Module):
         self, x: Float[Tensor, "B T D"], latents: Float[Tensor, "B T K M"]
     ) -> Float[Tensor, "B T K"]:
         """``-log N(x; mean(z), noise^2)`` of every frame, under the latents of every class."""
-        error = (x[:, :, None] - self.mean(latents)).square().sum(-1)
+        return self._cost((x[:, :, None] - self.mean(latents)).square().sum(-1), x.shape[-1])
+
+    def expected_cost(
+        self,
+        x: Float[Tensor, "B T D"],
+        latents: Float[Tensor, "B T K M"],
+        shares: Float[Tensor, "B T K"],
+    ) -> Float[Tensor, "B T"]:
+        """Mean of that over the classes.
+
+        Where observations are linear in the latents, it needs their mean and their spread only,
+        and not one set of observations per class.
+
+        Args:
+            x: Observations.
+            latents: One per class.
+            shares: Responsibilities of the classes; they sum to 1.
+        """
+        if not isinstance(self.mean, nn.Linear):
+            return (shares * self.negative_log_likelihood(x, latents)).sum(-1)
+        average = (shares[..., None] * latents).sum(2)
+        away = latents - average[:, :, None]
+        gram = self.mean.weight.T @ self.mean.weight
+        spread = (shares * (away @ gram * away).sum(-1)).sum(-1)
+        return self._cost((x - self.mean(average)).square().sum(-1) + spread, x.shape[-1])
+
+    def _cost(self, error: Float[Tensor, "*B"], features: int) -> Float[Tensor, "*B"]:
+        """Negative log-likelihood of a squared error, summed over features."""
         constant = math.log(self.noise) + 0.5 * math.log(2 * math.pi)
-        return x.shape[-1] * constant + error / (2 * self.noise**2)
+        return features * constant + error / (2 * self.noise**2)
 
 
 def sample(mean: Float[Tensor, "..."], log_variance: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

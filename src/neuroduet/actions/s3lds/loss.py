@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from neuroduet.actions.s3lds.generative import Moments
 from neuroduet.types import UNLABELLED
@@ -25,28 +24,26 @@ def responsibilities(
     probabilities: Float[Tensor, "B T K"], labels: Int[Tensor, "B T"]
 ) -> Float[Tensor, "B T K"]:
     """The label's indicator where there is one, else the probabilities, without gradient."""
-    known = functional.one_hot(labels.clamp_min(0), probabilities.shape[-1])
-    is_known = (labels != UNLABELLED)[..., None]
-    return torch.where(is_known, known.to(probabilities.dtype), probabilities.detach())
+    classes = torch.arange(probabilities.shape[-1], device=labels.device)
+    known = (labels[..., None] == classes).to(probabilities.dtype)
+    return torch.where((labels != UNLABELLED)[..., None], known, probabilities.detach())
 
 
 def classification(
-    logits: Float[Tensor, "B T K"], labels: Int[Tensor, "B T"]
+    log_probabilities: Float[Tensor, "B T K"], labels: Int[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy (nats) of the labelled frames."""
-    errors = functional.cross_entropy(
-        logits.transpose(1, 2), labels, ignore_index=UNLABELLED, reduction="none"
-    )
-    return masked_mean(errors, labels != UNLABELLED)
+    chosen = log_probabilities.gather(2, labels.clamp_min(0)[..., None])[..., 0]
+    return masked_mean(-chosen, labels != UNLABELLED)
 
 
 def distillation(
-    logits: Float[Tensor, "B T K"],
+    log_probabilities: Float[Tensor, "B T K"],
     targets: Float[Tensor, "B T K"],
     mask: Bool[Tensor, "B T"],
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy (nats) against probabilities, over the frames of the mask."""
-    return masked_mean(-(targets * logits.log_softmax(-1)).sum(-1), mask)
+    return masked_mean(-(targets * log_probabilities).sum(-1), mask)
 
 
 def expected(
@@ -101,42 +98,47 @@ def dynamics_kl(
     return expected(costs, shares, mask)
 
 
+def foretold(
+    log_prior: Float[Tensor, "B T J K"], before: Float[Tensor, "B T J"]
+) -> Float[Tensor, "B T K"]:
+    """Mean ``log p(y_t = k | z_{t-1})`` over the classes of the frame before.
+
+    Both transition terms are linear in it, so that K terms remain of K * K.
+
+    Args:
+        log_prior: Given the latent of each class before.
+        before: Responsibilities of the frame before.
+    """
+    return (before[:, :, None] @ log_prior)[:, :, 0]
+
+
 def label_transition(
-    log_prior: Float[Tensor, "B T J K"],
-    before: Float[Tensor, "B T J"],
-    labels: Int[Tensor, "B T"],
-    mask: Bool[Tensor, "B T"],
+    log_prior: Float[Tensor, "B T K"], labels: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
     """Term 3: mean ``-log p(label | latent before)`` of the labelled frames.
 
     Args:
-        log_prior: ``log p(y_t = k | z_{t-1})`` given the latent of each class before.
-        before: Responsibilities of the frame before.
+        log_prior: What :func:`foretold` gives.
         labels: Labels of the frames.
         mask: Frames that count.
     """
-    chosen = labels.clamp_min(0)[:, :, None, None].expand(*log_prior.shape[:3], 1)
-    surprise = -log_prior.gather(3, chosen)[..., 0]
-    return expected(surprise, before, mask & (labels != UNLABELLED))
+    chosen = log_prior.gather(2, labels.clamp_min(0)[..., None])[..., 0]
+    return masked_mean(-chosen, mask & (labels != UNLABELLED))
 
 
 def transition_kl(
-    log_prior: Float[Tensor, "B T J K"],
-    before: Float[Tensor, "B T J"],
+    log_prior: Float[Tensor, "B T K"],
     log_probabilities: Float[Tensor, "B T K"],
     mask: Bool[Tensor, "B T"],
 ) -> Float[Tensor, ""]:
     """Term 4: mean KL between q(y | x) and what the latent before foretells.
 
     Args:
-        log_prior: ``log p(y_t = k | z_{t-1})`` given the latent of each class before.
-        before: Responsibilities of the frame before.
+        log_prior: What :func:`foretold` gives.
         log_probabilities: ``log q(y | x)``.
         mask: Frames that count: those without label.
     """
-    # Linear in log p: averaging over the class before first leaves K terms of K * K.
-    foretold = (before[..., None] * log_prior).sum(2)
-    return masked_mean(categorical_kl(log_probabilities, foretold), mask)
+    return masked_mean(categorical_kl(log_probabilities, log_prior), mask)
 
 
 def categorical_kl(

@@ -54,12 +54,13 @@ class MixtureNetwork(nn.Module):
         options, seen = self.options, self.inference(batch.x)
         log_q = seen.logits.log_softmax(-1)
         shares = loss.responsibilities(log_q.exp(), batch.labels)
+        z = sample(seen.mean, seen.log_variance)
         costs = loss.gaussian_kl(
             seen.mean, seen.log_variance, self.prior.mean_table(), self.prior.log_variances.table()
         )
         surprise = loss.categorical_kl(log_q, torch.zeros_like(log_q).log_softmax(-1))
         return {
-            **shared_terms(batch, seen, shares, self.emission, options),
+            **shared_terms(batch, seen, log_q, shares, z, self.emission, options),
             "classes": options.class_kl * loss.masked_mean(surprise, batch.valid),
             "latents": options.latent_kl * loss.expected(costs, shares, batch.valid),
         }
@@ -76,7 +77,7 @@ class SwitchingNetwork(nn.Module):
         inference: q(y | x) and q(z | x, y).
         prior: p(z_t | z_{t-1}, y_t) and p(y_t | z_{t-1}).
         emission: p(x | z).
-        trust: How far the smoothed posterior that teaches the classifier can be trusted, 0 to 1.
+        trust: How far the dynamics may teach the classifier and overrule it, 0 to 1.
     """
 
     def __init__(
@@ -94,7 +95,8 @@ class SwitchingNetwork(nn.Module):
             remember=options.remember,
         )
         self.emission = Emission(latents, features, options.decoder_hidden, options.noise)
-        self.trust = 1.0
+        self.trust: Tensor
+        self.register_buffer("trust", torch.ones(()))
 
     def terms(self, batch: Windows, annealed: float) -> Terms:
         """The loss of a batch, term by term.
@@ -107,10 +109,10 @@ class SwitchingNetwork(nn.Module):
         log_q = seen.logits.log_softmax(-1)
         shares = loss.responsibilities(self._belief(batch, log_q), batch.labels)
         z = sample(seen.mean, seen.log_variance)
-        terms = shared_terms(batch, seen, shares, self.emission, options, z)
+        terms = shared_terms(batch, seen, log_q, shares, z, self.emission, options)
         if options.posterior == "smoothed":
             unknown = batch.valid & (batch.labels == UNLABELLED)
-            teach = loss.distillation(seen.logits, batch.posterior, unknown)
+            teach = loss.distillation(log_q, batch.posterior, unknown)
             terms["distillation"] = options.distil * self.trust * teach
             log_q = shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
         pairs = batch.valid[:, 1:] & batch.valid[:, :-1]
@@ -142,24 +144,26 @@ class SwitchingNetwork(nn.Module):
     ) -> Terms:
         """Terms 3 and 4, one frame ahead and, if asked for, more."""
         labelled = unlabelled = z.new_zeros(())
-        foretold, horizons = z, {1: 1.0, **(HORIZONS if self.options.overshoot else {})}
+        ahead_z, horizons = z, {1: 1.0, **(HORIZONS if self.options.overshoot else {})}
         for ahead, weight in horizons.items():
             if ahead > 1:
-                foretold = self._foretold(foretold, shares, ahead)
-            log_prior = self.prior.log_transitions(foretold[:, :-ahead])
-            before, labels = shares[:, :-ahead], batch.labels[:, ahead:]
+                ahead_z = self._one_further(ahead_z, shares, ahead)
+            log_prior = loss.foretold(
+                self.prior.log_transitions(ahead_z[:, :-ahead]), shares[:, :-ahead]
+            )
+            labels = batch.labels[:, ahead:]
             pairs = batch.valid[:, ahead:] & batch.valid[:, :-ahead]
             if ahead == 1:
-                labelled = loss.label_transition(log_prior, before, labels, pairs)
+                labelled = loss.label_transition(log_prior, labels, pairs)
             unknown = pairs & (labels == UNLABELLED)
-            kl = loss.transition_kl(log_prior, before, log_q[:, ahead:], unknown)
+            kl = loss.transition_kl(log_prior, log_q[:, ahead:], unknown)
             unlabelled = unlabelled + weight * kl
         return {
             "labels": annealed * labelled,
             "classes": annealed * self.options.class_kl * unlabelled,
         }
 
-    def _foretold(
+    def _one_further(
         self, z: Float[Tensor, "B T K M"], shares: Float[Tensor, "B T K"], ahead: int
     ) -> Float[Tensor, "B T K M"]:
         """Latents foretold one frame further, averaged over the class of that frame."""
@@ -173,28 +177,31 @@ Network = MixtureNetwork | SwitchingNetwork
 def shared_terms(
     batch: Windows,
     seen: Inferred,
+    log_q: Float[Tensor, "B T K"],
     shares: Float[Tensor, "B T K"],
+    z: Float[Tensor, "B T K M"],
     emission: Emission,
     options: LatentOptions,
-    z: Float[Tensor, "B T K M"] | None = None,
 ) -> Terms:
     """The terms that all models have.
 
     Args:
         batch: Windows.
         seen: What is inferred of them.
+        log_q: ``log q(y | x)``.
         shares: Responsibilities of the classes.
+        z: Latents drawn from q(z | x, y).
         emission: p(x | z).
         options: Weights.
-        z: Latents drawn from q(z | x, y); drawn here if not given.
     """
-    z = sample(seen.mean, seen.log_variance) if z is None else z
-    pad = (batch.x.shape[1] - batch.valid.shape[1]) // 2
-    x = batch.x[:, pad : pad + batch.valid.shape[1]]
-    errors = emission.negative_log_likelihood(x, z)
-    return {
-        "classification": options.strong * loss.classification(seen.logits, batch.labels),
-        "weak": options.weak * loss.classification(seen.logits, batch.weak),
-        "reconstruction": options.reconstruction * loss.expected(errors, shares, batch.valid),
-        "balance": options.balance * loss.balance(seen.logits, batch.valid),
+    pad = options.pad
+    x = batch.x[:, pad : batch.x.shape[1] - pad]
+    errors = emission.expected_cost(x, z, shares)
+    terms = {
+        "classification": options.strong * loss.classification(log_q, batch.labels),
+        "weak": options.weak * loss.classification(log_q, batch.weak),
+        "reconstruction": options.reconstruction * loss.masked_mean(errors, batch.valid),
     }
+    if options.balance:
+        terms["balance"] = options.balance * loss.balance(seen.logits, batch.valid)
+    return terms

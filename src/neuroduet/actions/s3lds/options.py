@@ -93,11 +93,14 @@ class SwitchingOptions(LatentOptions):
             multiplied by how far that can be trusted, which part of the labels tell of the rest.
         remember: Whether the next class depends on the class before, not only on the latents;
             as published it does not.
-        dynamics_trust: Weight of the latents' dynamics in the smoothed posterior; below 1 because
-            errors of a wrong model persist over frames.
+        dynamics_trust: Weight of the latents' dynamics in the smoothed posterior. Above 1, because
+            the variance of the dynamics makes up for latents that are inferred frame by frame.
+        classifier_trust: Weight of the classifier's log-probabilities where it is smoothed to
+            predict.
         anneal: Shares of the steps between which transitions and dynamics come in.
-        decoding: What predicts: the ``classifier``, or the chain of classes smoothed over the
-            whole recording (``dynamics``), which combines both.
+        decoding: What predicts: the ``classifier`` alone, or the chain of classes smoothed over
+            the whole recording (``dynamics``), which combines it with transitions and dynamics,
+            the latter as far as the labels show that they can be trusted.
     """
 
     transition_hidden: int = Field(default=0, ge=0)
@@ -109,9 +112,10 @@ class SwitchingOptions(LatentOptions):
     renew_after: float = Field(default=0.5, ge=0, le=1)
     distil: float = Field(default=1.0, ge=0)
     remember: bool = True
-    dynamics_trust: float = Field(default=0.3, ge=0)
+    dynamics_trust: float = Field(default=3.0, ge=0)
+    classifier_trust: float = Field(default=1.0, ge=0)
     anneal: tuple[float, float] = (0.05, 0.3)
-    decoding: Literal["classifier", "dynamics"] = "classifier"
+    decoding: Literal["classifier", "dynamics"] = "dynamics"
 
 
 def published() -> SwitchingOptions:
@@ -131,6 +135,7 @@ def published() -> SwitchingOptions:
         window=500,
         batch=2,
         centred=0.0,
+        decoding="classifier",
     )
 
 

@@ -25,9 +25,9 @@ def class_posterior(
     network: SwitchingNetwork,
     x: Float[Tensor, "T D"],
     seen: Inferred,
-    labels: Int[Tensor, " T"] | None = None,
+    labels: Int[Tensor, " T"],
 ) -> Float[Tensor, "T K"]:
-    """Posterior of the class of every frame of a recording.
+    """Posterior of the class of every frame of a recording, given its labels.
 
     Args:
         network: The model.
@@ -35,23 +35,41 @@ def class_posterior(
         seen: What is inferred of them, one window long.
         labels: Labels that the posterior must agree with.
     """
-    emission = -network.emission.negative_log_likelihood(x[None], seen.mean)[0]
-    if labels is not None:
-        known = labels != UNLABELLED
-        allowed = loss.responsibilities(torch.ones_like(emission)[None], labels[None])[0] > 0
-        emission = torch.where(known[:, None] & ~allowed, IMPOSSIBLE, emission)
-    steps = _log_steps(network, seen) + emission[1:, None]
-    return smoothed(emission[0], steps).float()
+    evidence = -network.emission.negative_log_likelihood(x[None], seen.mean)[0]
+    nowhere = torch.zeros_like(evidence)[None]
+    ruled_out = (labels != UNLABELLED)[:, None] & (
+        loss.responsibilities(nowhere, labels[None])[0] == 0
+    )
+    return _smooth(network, seen, evidence.masked_fill(ruled_out, IMPOSSIBLE), 1.0)
 
 
-def _log_steps(network: SwitchingNetwork, seen: Inferred) -> Float[Tensor, "S K K"]:
-    """Log-weight of every class (columns) given that before it (rows), without observations."""
-    options, dynamics = network.options, network.prior
-    before = seen.mean[0, :-1]
+def decoded(
+    network: SwitchingNetwork, x: Float[Tensor, "T D"], seen: Inferred
+) -> Float[Tensor, "T K"]:
+    """Probabilities of the classes of a recording from classifier, transitions and dynamics.
+
+    Args:
+        network: The model.
+        x: Its observations.
+        seen: What is inferred of them, one window long.
+    """
+    trust = float(network.trust)
+    evidence = -trust * network.emission.negative_log_likelihood(x[None], seen.mean)[0]
+    classifier = network.options.classifier_trust * seen.logits[0].log_softmax(-1)
+    return _smooth(network, seen, evidence + classifier, trust)
+
+
+def _smooth(
+    network: SwitchingNetwork, seen: Inferred, evidence: Float[Tensor, "T K"], trust: float
+) -> Float[Tensor, "T K"]:
+    """Add the log-weight of every class given that before it, and smooth."""
+    prior, before = network.prior, seen.mean[0, :-1]
     costs = loss.gaussian_kl(
         seen.mean[0, 1:, None],
         seen.log_variance[0, 1:, None],
-        dynamics.next_latents(before),
-        dynamics.log_variances.table(),
+        prior.next_latents(before),
+        prior.log_variances.table(),
     )
-    return dynamics.log_transitions(before) - options.dynamics_trust * costs
+    weight = trust * network.options.dynamics_trust
+    steps = prior.log_transitions(before) - weight * costs + evidence[1:, None]
+    return smoothed(evidence[0], steps)

@@ -32,6 +32,8 @@ LOGISTIC_STEPS = 50
 """Most iterations of the regression that starts the transitions."""
 SHRINK = 1e-4
 """Penalty of its weights."""
+LEAST_CHANCE = 0.05
+"""Of not being right by guessing; keeps the skill defined where all labels are alike."""
 LEAST_VARIANCE = 1e-4
 """Of the dynamics at the start, in units of the latents' variance."""
 
@@ -77,7 +79,7 @@ def start_at_components(
 
 def start_posterior(
     tape: Tape, frames: Sequence[Frames], classes: int, options: ARHMMOptions, seed: int
-) -> float:
+) -> None:
     """Set responsibilities to those of an autoregressive HMM that knows the labels.
 
     Args:
@@ -86,26 +88,41 @@ def start_posterior(
         classes: Number of classes.
         options: Of the HMM.
         seed: Of the HMM's k-means starts.
-
-    Returns:
-        How far they can be trusted, 0 to 1: the squared skill, above the commonest class, with
-        which half of the labels foretell the other half; 1 without labels.
     """
     for (begin, end), shares in zip(tape.spans, _hmm(frames, classes, options, seed), strict=True):
         tape.posterior[begin:end] = torch.from_numpy(shares).float()
-    labels = [one.labels for one in frames]
-    halves = first_halves(labels, classes)
-    half = [replace(one, labels=own) for one, own in zip(frames, halves, strict=True)]
-    hidden = np.concatenate(labels)[np.concatenate(labels) != np.concatenate(halves)]
-    if not len(hidden):
+
+
+def trust_in_dynamics(
+    frames: Sequence[Frames], classes: int, options: ARHMMOptions, seed: int
+) -> float:
+    """How well dynamics and half of the labels foretell the other half.
+
+    Args:
+        frames: The recordings.
+        classes: Number of classes.
+        options: Of the autoregressive HMM that foretells.
+        seed: Of its k-means starts.
+
+    Returns:
+        0 to 1: the squared skill, where guessing the commonest class has none; 1 without labels,
+        because nothing speaks against the dynamics.
+    """
+    labels = np.concatenate([one.labels for one in frames])
+    kept = first_halves([one.labels for one in frames], classes)
+    hidden = labels != np.concatenate(kept)
+    if not hidden.any():
         return 1.0
+    half = [replace(one, labels=own) for one, own in zip(frames, kept, strict=True)]
     found = np.concatenate([p.argmax(1) for p in _hmm(half, classes, options, seed)])
-    right = (found[np.concatenate(labels) != np.concatenate(halves)] == hidden).mean()
-    chance = np.bincount(hidden).max() / len(hidden)
-    return max(float(right - chance) / max(1.0 - float(chance), 1e-6), 0.0) ** 2
+    right = float((found[hidden] == labels[hidden]).mean())
+    chance = float(np.bincount(labels[hidden]).max() / hidden.sum())
+    return max(right - chance, 0.0) ** 2 / max(1.0 - chance, LEAST_CHANCE) ** 2
 
 
-def _hmm(frames: Sequence[Frames], classes: int, seed: int) -> list[Float[np.ndarray, "_ K"]]:
+def _hmm(
+    frames: Sequence[Frames], classes: int, options: ARHMMOptions, seed: int
+) -> list[Float[np.ndarray, "_ K"]]:
     model = ARHMM.fit(frames, classes, options, seed, silent)
     return model.predict_proba([one.features for one in frames])
 

@@ -12,6 +12,7 @@ from torch_brain.data import Data
 
 RegionLevel = Literal["allen", "beryl", "cosmos"]
 TrialFilter = Literal["none", "neds", "mtm"]
+Camera = Literal["left", "right", "body"]
 
 
 class ReadOptions(BaseModel):
@@ -26,6 +27,7 @@ class ReadOptions(BaseModel):
         trial_filter: Trials to keep: all that have times, or those of a paper.
         sorter: Spike sorting to use where there are several, e.g. ``iblsorter``.
         pose_likelihood: Keypoints less likely than this become missing.
+        camera: Camera whose pose, motion energy and pupil are read (IBL).
         probes: Probes to read, e.g. ``probe00``; all if not given.
         units: Ids of the units to read; all if not given.
     """
@@ -40,6 +42,7 @@ class ReadOptions(BaseModel):
     trial_filter: TrialFilter = "none"
     sorter: str | None = None
     pose_likelihood: float = Field(default=0.9, ge=0, le=1)
+    camera: Camera = "left"
     probes: tuple[str, ...] | None = None
     units: tuple[str, ...] | None = None
 

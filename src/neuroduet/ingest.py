@@ -1,0 +1,263 @@
+"""From what is on disk to recordings: plan, check, and write many sessions side by side."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from neuroduet.data.readers import READERS
+from neuroduet.data.readers.reader import Found, Reader, ReadOptions
+from neuroduet.errors import UserError, unknown
+
+log = logging.getLogger(__name__)
+
+Status = Literal["found", "written", "there", "failed"]
+Report = Callable[[int, int, float], None]
+"""Called with what is done, how much there is, and NaN (see :func:`neuroduet.console.counted`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One session to ingest.
+
+    Attributes:
+        reader: Key of :data:`neuroduet.data.readers.READERS`.
+        source: What the reader is given.
+        options: What was chosen.
+        out: Folder for the recording.
+        again: Replace a recording that is there.
+        check: Look only, write nothing.
+    """
+
+    reader: str
+    source: Path
+    options: ReadOptions
+    out: Path
+    again: bool = False
+    check: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one session.
+
+    Attributes:
+        source: What the reader was given.
+        session: Its name; empty where the source could not be read.
+        status: ``found`` (looked at only), ``written``, ``there`` (was there before), ``failed``.
+        path: The recording.
+        why: Why it failed.
+        found: What the source holds.
+    """
+
+    source: str
+    session: str
+    status: Status
+    path: str
+    why: str = ""
+    found: Found | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome in plain types, for JSON."""
+        return asdict(self)
+
+
+def choose_reader(path: Path, name: str | None = None) -> Reader:
+    """The reader of a source.
+
+    Args:
+        path: File or folder.
+        name: Key of ``READERS``; recognised from the source if not given.
+
+    Raises:
+        UserError: The name is unknown, or none or several readers recognise the source.
+    """
+    if name is not None:
+        if name not in READERS:
+            raise unknown("format", name, READERS)
+        return READERS[name]
+    if not path.exists() and ":/" not in str(path):
+        raise UserError(f"nothing at {path}, expected a file or a folder of recordings")
+    able = [reader for reader in READERS.values() if reader.recognises(path)]
+    if len(able) != 1:
+        said = " and ".join(reader.name for reader in able) or "no known format"
+        listed = ", ".join(f"--{known}" for known in READERS)
+        raise UserError(f"{path} looks like {said}, expected one format; say which: {listed}")
+    return able[0]
+
+
+def plan(
+    sources: Mapping[Path, str | None],
+    out: Path,
+    options: ReadOptions,
+    *,
+    reader: str | None = None,
+    again: bool = False,
+    check: bool = False,
+) -> list[Job]:
+    """One job per session.
+
+    Args:
+        sources: Files or folders, each with the id its only session gets (``None``: its own).
+        out: Folder for the recordings.
+        options: What was chosen.
+        reader: Key of ``READERS``; recognised if not given.
+        again: Replace recordings that are there.
+        check: Look only.
+
+    Returns:
+        Jobs in the order of the sources.
+
+    Raises:
+        UserError: A source holds no session, or one name would be given to several.
+    """
+    jobs = []
+    for source, name in sources.items():
+        chosen = choose_reader(source, reader)
+        for session in chosen.sessions(source):
+            own = options if name is None else options.model_copy(update={"session_id": name})
+            jobs.append(
+                Job(
+                    reader=chosen.name,
+                    source=session,
+                    options=own,
+                    out=out,
+                    again=again,
+                    check=check,
+                )
+            )
+    if options.session_id is not None and len(jobs) > 1:
+        raise UserError(
+            f"{len(jobs)} sessions cannot all be named '{options.session_id}'; leave --session "
+            "out, or give the source of one"
+        )
+    return jobs
+
+
+def ingest(
+    jobs: Sequence[Job], *, workers: int = 1, report: Report | None = None
+) -> list[Outcome]:
+    """Do the jobs; one that fails does not stop the others.
+
+    Args:
+        jobs: What :func:`plan` returned.
+        workers: Processes that work side by side (Ray); 1 works in this one.
+        report: Called after every session.
+
+    Returns:
+        What became of each, in the order of the jobs.
+
+    Raises:
+        UserError: Two sessions have the same name, so that one would replace the other.
+    """
+    found = [_look(job) for job in jobs]
+    _refuse_doubles(found)
+    waiting = [at for at, one in enumerate(found) if one.status == "found" and not jobs[at].check]
+    done = dict(enumerate(found))
+    todo = [jobs[at] for at in waiting]
+    for count, (which, outcome) in enumerate(_work(todo, workers), start=1):
+        at = waiting[which]
+        done[at] = _joined(found[at], outcome)
+        if report is not None:
+            report(count, len(waiting), float("nan"))
+    return [done[at] for at in range(len(jobs))]
+
+
+def _look(job: Job) -> Outcome:
+    """What a source holds, and whether its recording is there already."""
+    try:
+        found = READERS[job.reader].inspect(job.source, job.options)
+    except Exception as error:  # noqa: BLE001
+        return _failed(job, error)
+    path = job.out / f"{found.session}.h5"
+    status: Status = "there" if path.is_file() and not job.again else "found"
+    return Outcome(
+        source=found.source,
+        session=found.session,
+        status="found" if job.check else status,
+        path=str(path),
+        found=found,
+    )
+
+
+def _convert(job: Job) -> Outcome:
+    """Read one session and write it, whole or not at all."""
+    from neuroduet.data.recording import save
+    from neuroduet.data.schema import recording_id
+
+    try:
+        recording = READERS[job.reader].read(job.source, job.options)
+        session = recording_id(recording)
+        path = job.out / f"{session}.h5"
+        save(recording, path)
+    except Exception as error:  # noqa: BLE001
+        return _failed(job, error)
+    return Outcome(source=str(job.source), session=session, status="written", path=str(path))
+
+
+def _failed(job: Job, error: Exception) -> Outcome:
+    """One bad session must not end the work on a hundred good ones, whatever is wrong with it."""
+    log.debug("%s failed", job.source, exc_info=error)
+    expected = isinstance(error, (UserError, OSError))
+    why = str(error) if expected else f"{job.source}: {type(error).__name__}: {error}"
+    return Outcome(source=str(job.source), session="", status="failed", path="", why=why)
+
+
+def _joined(found: Outcome, outcome: Outcome) -> Outcome:
+    return Outcome(
+        source=found.source,
+        session=outcome.session or found.session,
+        status=outcome.status,
+        path=outcome.path,
+        why=outcome.why,
+        found=found.found,
+    )
+
+
+def _refuse_doubles(outcomes: Sequence[Outcome]) -> None:
+    counts = Counter(one.session for one in outcomes if one.session)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        both = [one.source for one in outcomes if one.session == twice[0]]
+        raise UserError(
+            f"{both[0]} and {both[1]} would both become the recording '{twice[0]}'; ingest them "
+            "into different folders, or name one with --session"
+        )
+
+
+def _work(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes as they come, with the number of their job."""
+    for folder in {job.out for job in jobs}:
+        folder.mkdir(parents=True, exist_ok=True)
+    if workers == 1 or len(jobs) < 2:
+        yield from enumerate(map(_convert, jobs))
+        return
+    yield from _side_by_side(jobs, min(workers, len(jobs)))
+
+
+def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:
+    # Ray must neither phone home nor open a page in the network.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=40)
+    try:
+        convert = ray.remote(num_cpus=1)(_convert)
+        pending = {convert.remote(job): at for at, job in enumerate(jobs)}
+        while pending:
+            ready, _ = ray.wait(list(pending), num_returns=1)
+            at = pending.pop(ready[0])
+            try:
+                yield at, ray.get(ready[0])
+            except ray.exceptions.RayError as error:
+                yield at, _failed(jobs[at], error)
+    finally:
+        if started:
+            ray.shutdown()

@@ -1,0 +1,179 @@
+"""One face for all segmentation models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuroduet.actions import Segmenter
+from neuroduet.actions.families import FAMILIES
+from neuroduet.errors import UserError
+from neuroduet.types import UNLABELLED
+
+QUICK: dict[str, dict[str, int]] = {
+    "random_forest": {"trees": 10},
+    "boosting": {"rounds": 5},
+    "mlp": {"steps": 20},
+    "lstm": {"steps": 10},
+    "gru": {"steps": 10},
+    "tcn": {"steps": 20},
+    "ms_tcn": {"steps": 10},
+    "hmm": {"restarts": 1},
+    "arhmm": {"restarts": 1},
+    "slds": {"steps": 10},
+    "gmdgm": {"steps": 10},
+    "s3lds": {"steps": 10},
+}
+
+
+def world(n: int = 3, frames: int = 400) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Three classes of different mean, in bouts of 40 frames, in four noisy features."""
+    rng = np.random.default_rng(0)
+    labels = [np.repeat(rng.permutation(np.arange(frames // 40) % 3), 40) for _ in range(n)]
+    centres = np.array([[0, 0, 1, 0], [2, 0, 0, 0], [0, 3, 0, -1.0]])
+    return [centres[y] + 0.3 * rng.normal(size=(len(y), 4)) for y in labels], labels
+
+
+def fitted(model: str, **options: int) -> tuple[Segmenter, list[np.ndarray]]:
+    features, labels = world()
+    segmenter = Segmenter(model, features="position", **{**QUICK[model], **options})
+    hidden = [np.where(np.arange(len(y)) % 200 < 120, y, UNLABELLED) for y in labels]
+    return segmenter.fit(features, hidden), features
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_every_model_predicts_every_frame_and_comes_back_from_files(
+    model: str, tmp_path: Path
+) -> None:
+    segmenter, features = fitted(model)
+    probabilities = segmenter.predict_proba(features)
+    for one, x in zip(probabilities, features, strict=True):
+        assert one.shape == (len(x), 3)
+        assert np.isfinite(one).all()
+        assert np.allclose(one.sum(1), 1.0, atol=1e-5)
+    again = Segmenter.from_pretrained(segmenter.save_pretrained(tmp_path / "model"))
+    for one, same in zip(probabilities, again.predict_proba(features), strict=True):
+        assert np.array_equal(one, same)
+    assert again.class_names == segmenter.class_names == ("0", "1", "2")
+    one_frame = segmenter.predict([features[0][:1]])[0]
+    assert one_frame.shape == (1,)
+
+
+@pytest.mark.parametrize("model", ["random_forest", "boosting", "mlp", "tcn", "hmm"])
+def test_classes_that_differ_in_their_mean_are_found(model: str) -> None:
+    features, labels = world(4)
+    segmenter = Segmenter(model, features="position", **({} if model != "tcn" else {"steps": 150}))
+    segmenter.fit(features[:3], labels[:3])
+    assert segmenter.score(features[3:], labels[3:]) > 0.93
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_model_is_the_same_for_the_same_seed(model: str) -> None:
+    (first, features), (second, _) = fitted(model), fitted(model)
+    assert np.array_equal(first.predict_proba(features)[0], second.predict_proba(features)[0])
+
+
+@pytest.mark.parametrize("model", ["hmm", "arhmm", "slds"])
+def test_states_are_found_without_labels(model: str) -> None:
+    features, _ = world()
+    segmenter = Segmenter(model, features="position", n_states=3, **QUICK[model])
+    states = segmenter.fit(features).predict(features)
+    assert segmenter.class_names == ("state 0", "state 1", "state 2")
+    assert {s.shape for s in states} == {(400,)}
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (5, 3), (2, 4, 3)])
+def test_pose_with_missing_points_never_crashes(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    pose = [rng.normal(size=(300, *shape)).cumsum(0) for _ in range(2)]
+    for one in pose:
+        one[rng.random(one.shape[:-1]) < 0.4] = np.nan
+        one[:, ..., 0, :] = np.nan  # a keypoint that is never seen
+    labels = [np.repeat([0, 1, 2], 100) for _ in pose]
+    segmenter = Segmenter("random_forest", trees=5).fit(pose, labels)
+    blind = np.full((7, *shape), np.nan)
+    for one in segmenter.predict_proba([*pose, blind]):
+        assert np.isfinite(one).all()
+
+
+def test_names_of_classes_are_kept_and_count() -> None:
+    features, labels = world()
+    segmenter = Segmenter("random_forest", classes=("rest", "groom", "rear"), trees=5)
+    assert segmenter.fit(features, labels).class_names == ("rest", "groom", "rear")
+    with pytest.raises(UserError, match="labels go up to 2, but only 2 classes are named"):
+        Segmenter("random_forest", classes=("rest", "groom")).fit(features, labels)
+
+
+X = np.zeros((10, 3))
+Y = np.zeros(10, int)
+
+
+@pytest.mark.parametrize(
+    ("recordings", "labels", "words"),
+    [
+        (X, [Y], "list of arrays"),
+        ([], None, "no recording"),
+        ([X[0]], [Y], r"shape \(3,\)"),
+        ([np.array([["a", "b"]])], [Y], "expected numbers"),
+        ([X, np.zeros((10, 4))], [Y, Y], "differ in the shape of a frame"),
+        ([X], [Y, Y], "given for 2 of 1 recordings"),
+        ([X], [Y[:5]], r"10 frames, but labels of shape \(5,\)"),
+        ([X], [Y - 2], "not integers from -1 on"),
+        ([X], [Y + 0.5], "not integers from -1 on"),
+        ([X], [np.full(10, np.nan)], "not integers from -1 on"),
+        ([X], [Y - 1], "learns from labels"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_in_one_sentence(
+    recordings: object, labels: object, words: str
+) -> None:
+    with pytest.raises(UserError, match=words) as raised:
+        Segmenter("tcn").fit(recordings, labels)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "tnc"}, "did you mean 'tcn'"),
+        ({"hiden": 3}, "did you mean 'hidden'"),
+        ({"dropout": "much"}, "option 'dropout' of model 'tcn'"),
+        ({"pool": 0}, "pool is 0"),
+        ({"features": "positions"}, "option 'kind' of features"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Segmenter(**options)  # type: ignore[arg-type]
+
+
+def test_a_model_that_is_not_fitted_or_fitted_to_other_features_says_so() -> None:
+    with pytest.raises(UserError, match="not fitted"):
+        Segmenter("tcn").predict([X])
+    segmenter, _ = fitted("random_forest")
+    with pytest.raises(UserError, match=r"fitted to \(4,\)"):
+        segmenter.predict([X])
+    with pytest.raises(UserError, match="has no latents"):
+        segmenter.latents([np.zeros((5, 4))])
+    with pytest.raises(UserError, match="set n_states"):
+        Segmenter("arhmm").fit([X])
+
+
+def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
+    segmenter, _ = fitted("random_forest")
+    folder = segmenter.save_pretrained(tmp_path / "model")
+    weights = folder / "segmenter.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="no readable segmenter"):
+        Segmenter.from_pretrained(folder)
+    weights.write_bytes(whole)
+    said = json.loads((folder / "segmenter.json").read_text())
+    (folder / "segmenter.json").write_text(json.dumps(said | {"schema": 99}))
+    with pytest.raises(UserError, match="format 99"):
+        Segmenter.from_pretrained(folder)
+    with pytest.raises(UserError, match="no readable segmenter"):
+        Segmenter.from_pretrained(tmp_path / "nowhere")
