@@ -73,6 +73,7 @@ else
 	cp constraints.txt $(CONSTRAINTS)
 endif
 	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps ibl-bwb-eval==0.1.0
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)

@@ -17,7 +17,7 @@ ROOMS = (
     {"errors", "types", "atomic"},
     {"config"},
     {"presets", "data"},
-    {"simulate"},
+    {"simulate", "ingest"},
     {"masking"},
     {"nn"},
     {"models", "baselines", "actions"},
@@ -26,7 +26,7 @@ ROOMS = (
     {"tasks"},
     {"report"},
     {"demo", "doctor", "console", "options"},
-    {"cli_actions"},
+    {"cli_actions", "cli_ingest"},
     {"cli"},
 )
 """A room imports itself and the rooms of earlier lines."""
@@ -39,7 +39,7 @@ EXECUTES = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 ONLY_IN = {
     "lightning": {"training"},
     "matplotlib": {"report"},
-    "typer": {"cli", "cli_actions", "options"},
+    "typer": {"cli", "cli_actions", "cli_ingest", "options"},
     "rich": {"console", "report"},
 }
 """Packages that only the shell may touch, and where."""

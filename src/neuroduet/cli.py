@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from neuroduet import __version__, cli_actions
+from neuroduet import __version__, cli_actions, cli_ingest
 from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
@@ -60,6 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_actions.app)
+app.add_typer(cli_ingest.app)
 
 
 def main(arguments: list[str] | None = None) -> int:

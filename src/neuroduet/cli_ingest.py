@@ -17,12 +17,13 @@ from neuroduet.options import AsJson, names
 
 if TYPE_CHECKING:
     from neuroduet.data.readers.reader import ReadOptions
-    from neuroduet.ingest import Outcome
+    from neuroduet.ingest import Outcome, Status
 
 app = typer.Typer(rich_markup_mode=None)
 
 LISTED = 20
 """Sessions of which a dry run prints everything; of more it prints a row each."""
+
 
 @app.command()
 def ingest(
@@ -153,9 +154,7 @@ def _options(**given: Any) -> ReadOptions:
         return contract.ReadOptions(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(
-            f"{first['loc'][0]} is {first['input']}; {first['msg'].lower()}"
-        ) from None
+        raise UserError(f"{first['loc'][0]} is {first['input']}; {first['msg'].lower()}") from None
 
 
 def _ids(one: str | None, one_set: str | None) -> tuple[str, ...] | None:
@@ -203,7 +202,7 @@ def _print(outcomes: Sequence[Outcome], out: Path, check: bool) -> None:
         if len(outcomes) > LISTED:
             write(f"... and {len(outcomes) - LISTED} more; --json lists them all")
     counts = Counter(one.status for one in outcomes)
-    said = {
+    said: dict[Status, str] = {
         "found": "looked at, nothing written",
         "written": f"written into {out}",
         "there": "left as they were (replace them: --again)",

@@ -213,8 +213,8 @@ def test_dynamics_are_trusted_where_labels_agree_with_them_only(drive, few_label
     shuffled = np.random.default_rng(0).permutation(drive.states[:2000])
     unrelated = [replace(few_labels[0], labels=shuffled)]
     nothing = [replace(few_labels[0], labels=np.full(2000, UNLABELLED))]
-    assert agreeing > 0.5
-    assert trust_in_dynamics(unrelated, CLASSES, QUICK, 0) < 0.05
+    assert agreeing > 0.2
+    assert trust_in_dynamics(unrelated, CLASSES, QUICK, 0) < 0.02
     assert trust_in_dynamics(nothing, CLASSES, QUICK, 0) == 1.0
 
 
@@ -222,8 +222,9 @@ def test_principal_components_explain_the_share_that_is_asked_for(drive):
     frames = [Frames(features=drive.features, labels=drive.states)]
     directions, deviations = components(frames, None)
     variances = np.linalg.eigvalsh(drive.features.T @ drive.features / len(drive.features))[::-1]
-    assert directions.shape == (FEATURES, 2)
-    np.testing.assert_allclose(deviations.square(), variances[:2], rtol=1e-4)
+    needed = int((variances.cumsum() / variances.sum() < 0.95).sum()) + 1
+    assert directions.shape == (FEATURES, needed)
+    np.testing.assert_allclose(deviations.square(), variances[:needed], rtol=1e-4)
     assert components(frames, 12)[0].shape == (FEATURES, 12)
 
 

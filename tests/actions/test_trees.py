@@ -22,8 +22,8 @@ from neuroduet.actions.trees import BOOSTING, RANDOM_FOREST
 from neuroduet.errors import UserError
 
 FAMILIES = {
-    "forest": (RANDOM_FOREST, {"trees": 12, "n_lags": 1, "jobs": 1}),
-    "boosting": (BOOSTING, {"rounds": 15, "n_lags": 1, "min_leaf_frames": 5}),
+    "forest": (RANDOM_FOREST, {"trees": 12, "n_lags": 1, "windows": (), "jobs": 1}),
+    "boosting": (BOOSTING, {"rounds": 15, "n_lags": 1, "windows": (), "min_leaf_frames": 5}),
 }
 
 
@@ -143,7 +143,8 @@ def test_forest_probabilities_agree_with_scikit_learn(n_classes):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_boosted_probabilities_agree_with_scikit_learn(n_classes):
     frames = world(n_classes=n_classes)
-    options = {"rounds": 25, "patience": 0, "n_lags": 2, "balance": 0.0, "feature_fraction": 1.0}
+    options = {"rounds": 25, "patience": 0, "n_lags": 2, "windows": (), "balance": 0.0}
+    options["feature_fraction"] = 1.0
     model = fitted(BOOSTING, options, frames, n_classes)
     x = np.concatenate([lagged(one.features, 2) for one in frames])
     y = np.concatenate([one.labels for one in frames])
@@ -188,13 +189,13 @@ def test_asking_for_xgboost_without_having_it_names_the_command(monkeypatch):
 
     monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(UserError, match="pip install xgboost"):
-        fitted(BOOSTING, {"library": "xgboost"}, world())
+        fitted(BOOSTING, {"library": "xgboost", "windows": ()}, world())
 
 
 def test_xgboost_trees_give_the_probabilities_of_xgboost():
     xgboost = pytest.importorskip("xgboost")
     frames = world()
-    options = {"library": "xgboost", "rounds": 10, "patience": 0, "n_lags": 0, "balance": 0.0}
+    options = {"library": "xgboost", "rounds": 10, "patience": 0, "windows": (), "balance": 0.0}
     model = fitted(BOOSTING, options, frames)
     x = np.concatenate([one.features for one in frames])
     y = np.concatenate([one.labels for one in frames])
@@ -374,7 +375,7 @@ def test_noise_stops_boosting_early():
     frames = world(n_recordings=5)
     rng = np.random.default_rng(0)
     noise = [Frames(features=f.features, labels=rng.permutation(f.labels)) for f in frames]
-    options = {"n_lags": 0, "rounds": 60, "min_leaf_frames": 5}
+    options = {"windows": (), "rounds": 60, "min_leaf_frames": 5}
     few = fitted(BOOSTING, {**options, "patience": 10}, noise)
     all_ = fitted(BOOSTING, {**options, "patience": 0}, noise)
     assert len(few.trees.roots) < 3 * 20

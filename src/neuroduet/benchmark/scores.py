@@ -119,9 +119,7 @@ def _regions(entry: Entry, truth: Mapping[str, Tensor]) -> dict[str, float]:
     return region_scores(truth["targets"].numpy(), guesses)
 
 
-def _matched(
-    entry: Entry, truth: Mapping[str, Tensor], key: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _matched(entry: Entry, truth: Mapping[str, Tensor], key: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the predictions and of the truth that belong together."""
     shared, mine, true = np.intersect1d(
         entry.tensors[key].numpy(), truth[key].numpy(), return_indices=True

@@ -224,8 +224,9 @@ def _behaviours(recording: Data) -> dict[str, ArrayDict]:
         )
     table = ArrayDict(
         name=np.array(list(present)),
-        source=np.array([f"trials.{n}" if t.classes else f"{n}.values"
-                         for n, t in present.items()]),  # fmt: skip
+        source=np.array(
+            [f"trials.{n}" if t.classes else f"{n}.values" for n, t in present.items()]
+        ),  # fmt: skip
         kind=np.array(["categorical" if t.classes else "continuous" for t in present.values()]),
         per=np.array(["trial" if t.classes else "bin" for t in present.values()]),
     )

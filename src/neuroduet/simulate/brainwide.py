@@ -169,9 +169,7 @@ def _draw_behaviour(
         f"is_{side}_paw_confident": generator.random(n) < 0.9 for side in ("left", "right")
     }
     columns = {
-        "whisker": {
-            "whisker_motion_energy": 3 * np.abs(moving + 0.5 * _wander(n, 10, generator))
-        },
+        "whisker": {"whisker_motion_energy": 3 * np.abs(moving + 0.5 * _wander(n, 10, generator))},
         "wheel": {"wheel_speed": np.abs(2 * moving + 0.1 * _wander(n, 4, generator))},
         "paws": paws | confident,
         "licks": {"licking_rate": RATE_HZ * generator.poisson(0.005 + 0.25 * licking)},
@@ -251,7 +249,9 @@ def held_out(ids: list[str], split: str) -> Bool[np.ndarray, " N"]:
         ids: Unit ids.
         split: ``val`` or ``test``, which choose independently of each other.
     """
-    digests = [hashlib.sha256(f"ts2_co_smoothing_{split}:{name}".encode()).digest() for name in ids]
+    digests = [
+        hashlib.sha256(f"ts2_co_smoothing_{split}:{name}".encode()).digest() for name in ids
+    ]
     first = sorted(range(len(ids)), key=digests.__getitem__)[: max(1, round(0.1 * len(ids)))]
     return np.isin(np.arange(len(ids)), first)
 

@@ -153,9 +153,7 @@ def _series(files: Sequence[AlfFile], options: ReadOptions) -> dict[str, ArrayDi
     }
 
 
-def _check_clocks(
-    path: Path, activity: Activity | None, groups: Mapping[str, ArrayDict]
-) -> None:
+def _check_clocks(path: Path, activity: Activity | None, groups: Mapping[str, ArrayDict]) -> None:
     """Refuse series of which most lies where no spikes were recorded: another clock or unit."""
     if activity is None or not len(activity.times_s):
         return

@@ -112,9 +112,7 @@ def read_motion_energy(files: Sequence[AlfFile], camera: Camera) -> IrregularTim
     return IrregularTimeSeries(timestamps=times, whisker_motion_energy=energy.astype(np.float32))
 
 
-def read_pose(
-    files: Sequence[AlfFile], camera: Camera, likelihood: float
-) -> dict[str, ArrayDict]:
+def read_pose(files: Sequence[AlfFile], camera: Camera, likelihood: float) -> dict[str, ArrayDict]:
     """Groups ``pose`` (``xy``, ``likelihood``) and ``keypoints`` of one camera.
 
     Args:
@@ -164,7 +162,8 @@ def _numbers(table: pd.DataFrame, names: Sequence[str], path: Path) -> Float[np.
     wrong = [name for name in names if table[name].dtype.kind not in "iuf"]
     if wrong:
         raise UserError(
-            f"{path} holds {table[wrong[0]].dtype} in {wrong[0]}, expected numbers; export it again"
+            f"{path} holds {table[wrong[0]].dtype} in {wrong[0]}, expected numbers; export it "
+            "again"
         )
     return table[list(names)].to_numpy(dtype=np.float64)
 

@@ -23,7 +23,6 @@ SORTERS = ("iblsorter", "pykilosort", "")
 """Spike sortings in the order of preference; the last one lies in the probe's own folder."""
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Activity:
     """The spikes of all probes, merged.
@@ -65,7 +64,9 @@ def find_sortings(
         for one in found[probe].values()
         if one not in chosen
     ]
-    aside += [f"{probe} (not among the probes asked for)" for probe in found if probe not in wanted]
+    aside += [
+        f"{probe} (not among the probes asked for)" for probe in found if probe not in wanted
+    ]
     return chosen, tuple(aside)
 
 
@@ -192,8 +193,8 @@ def _selection(
     if options.min_unit_label is not None:
         if np.isnan(units["label"]).all():
             raise UserError(
-                f"{sorting.times.parent} has no clusters.metrics.pqt with a column label, expected "
-                "with --min-label; download it, or leave the option out"
+                f"{sorting.times.parent} has no clusters.metrics.pqt with a column label, "
+                "expected with --min-label; download it, or leave the option out"
             )
         reasons[f"label below {options.min_unit_label:g}"] = ~(
             units["label"] >= options.min_unit_label

@@ -143,8 +143,8 @@ def _check(columns: dict[str, np.ndarray], source: str) -> None:
         strange = np.setdiff1d(values[np.isfinite(values)], allowed)
         if len(strange):
             raise UserError(
-                f"{source} ({name}) holds {strange[0]:g}, expected {', '.join(map(str, allowed))}; "
-                "recode the column"
+                f"{source} ({name}) holds {strange[0]:g}, expected one of {allowed}; recode the "
+                "column"
             )
     prior = columns.get("probabilityLeft", np.zeros(0))
     if ((prior < 0) | (prior > 1)).any():

@@ -53,8 +53,8 @@ def count_units(files: Sequence[AlfFile], sorting: Sorting) -> int | None:
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {rows}" for name, rows in lengths.items())
         raise UserError(
-            f"{sorting.times.parent} has clusters.* files of different length ({listed}), expected "
-            "one row per cluster; download them again"
+            f"{sorting.times.parent} has clusters.* files of different length ({listed}), "
+            "expected one row per cluster; download them again"
         )
     return next(iter(lengths.values()), None)
 
@@ -70,10 +70,10 @@ def unit_table(
     ids, places = _ids(files, sorting, count), _places(files, sorting, count)
     levels: tuple[RegionLevel, ...] = get_args(RegionLevel)
     if places is None:
-        regions, strange = dict.fromkeys(levels, np.full(count, UNKNOWN)), ()
+        regions = dict.fromkeys(levels, np.full(count, UNKNOWN))
     else:
         regions = {level: region_names(places, level)[0] for level in levels}
-        strange = region_names(places, "allen")[1]
+    strange = () if places is None else region_names(places, "allen")[1]
     depths = find_file(files, "clusters", "depths", sorting.collection)
     table = {
         "id": ids,
@@ -132,9 +132,7 @@ def find_locations(files: Sequence[AlfFile], sorting: Sorting) -> Path | None:
     return None
 
 
-def read_labels(
-    files: Sequence[AlfFile], sorting: Sorting, count: int
-) -> Float[np.ndarray, " N"]:
+def read_labels(files: Sequence[AlfFile], sorting: Sorting, count: int) -> Float[np.ndarray, " N"]:
     """Quality label of every cluster (1 is good), NaN where nobody gave one."""
     labels = np.full(count, np.nan)
     path = find_file(files, "clusters", "metrics", sorting.collection)
@@ -147,8 +145,8 @@ def read_labels(
     rows = np.asarray(numbers, dtype=np.int64)
     if len(rows) and (rows.min() < 0 or rows.max() >= count or len(np.unique(rows)) < len(rows)):
         raise UserError(
-            f"{path} describes clusters {rows.min()} to {rows.max()} in {len(rows)} rows, expected "
-            f"each of {count} clusters at most once; download it again"
+            f"{path} (cluster_id) runs from {rows.min()} to {rows.max()} in {len(rows)} rows, "
+            f"expected each of {count} clusters at most once; download it again"
         )
     labels[rows] = table["label"].to_numpy(dtype=np.float64)
     return labels

@@ -175,6 +175,12 @@ def locate_session(one: Any, eid: str) -> Path:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without ONE's warnings about revisions, hashes and indices, which ask for nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    logger = logging.getLogger("one")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -196,7 +196,7 @@ def _write_camera(writer: _Writer, present: dict[str, ArrayDict]) -> None:
         return
     camera = "right" if "whisker" in present else "left"
     xy, sure = np.asarray(column(pose, "xy")), np.asarray(column(pose, "likelihood"))
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for row, name in enumerate(np.asarray(column(present["keypoints"], "name"))):
         columns |= {f"{name}_x": xy[:, row, 0], f"{name}_y": xy[:, row, 1]}
         columns[f"{name}_likelihood"] = sure[:, row]

@@ -1,0 +1,121 @@
+"""The commands of the brain-wide benchmark: ``neuroduet benchmark`` and ``neuroduet submit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuroduet.console import print_table, write
+from neuroduet.errors import UserError
+from neuroduet.options import OutDir, OutFile
+
+if TYPE_CHECKING:
+    from neuroduet.benchmark.aggregate import FileScore
+    from neuroduet.benchmark.submission import Entry
+
+Suite = Annotated[
+    str, typer.Option("--suite", metavar="SUITE", help="ts1 (behaviour), ts2 (activity), ts3.")
+]
+Published = Annotated[
+    Path,
+    typer.Option("--data", metavar="DIR", help="Benchmark recordings, as they are published."),
+]
+
+
+def benchmark(
+    data: Published,
+    suite: Suite,
+    out: OutDir,
+    context: Annotated[
+        float,
+        typer.Option("--context", metavar="S", help="Length of a window, 1 to 20 seconds."),
+    ] = 1.0,
+    pretrain: Annotated[
+        bool, typer.Option("--pretrain", help="Add the pretraining recordings.")
+    ] = False,
+) -> None:
+    """Make recordings of the IBL brain-wide benchmark ready for training."""
+    from neuroduet.benchmark.staging import stage_benchmark
+
+    regimes = ("eval", "pretrain") if pretrain else ("eval",)
+    written = stage_benchmark(data, suite, out, context_s=context, regimes=regimes)
+    write(f"{len(written)} recordings are ready in {out}; train with --data {out}")
+
+
+def submit(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; each seed is a run of its own."),
+    ],
+    suite: Suite,
+    data: Published,
+    out: OutFile,
+    label: Annotated[
+        str, typer.Option("--label", metavar="NAME", help="Name on the leaderboard.")
+    ],
+) -> None:
+    """Write a submission to the IBL brain-wide benchmark, and score it."""
+    from neuroduet.benchmark.aggregate import aggregate
+    from neuroduet.benchmark.runs import predict_suite
+    from neuroduet.benchmark.scores import score_submission
+    from neuroduet.benchmark.submission import write_submission
+    from neuroduet.benchmark.suites import check_suite, primary_metric
+
+    check_suite(suite)
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; give the name of a zip file, such as {label}.zip")
+    entries = write_submission(out, label, predict_suite(runs, suite, data))
+    scores = score_submission(out, data)
+    rows = [
+        (
+            one.task,
+            f"{one.metric}{' *' if one.metric == primary_metric(one.task) else ''}",
+            f"{one.mean:.4f}",
+            "-" if one.sem is None else f"{one.sem:.4f}",
+            str(one.seeds),
+        )
+        for one in aggregate(_shown(scores))
+    ]
+    print_table(("task", "metric (* ranked)", "mean", "sem", "seeds"), rows)
+    for remark in remarks(entries, suite, data):
+        write(remark, stderr=True)
+    write(f"{len(entries)} predictions are in {out}")
+
+
+def remarks(entries: list[Entry], suite: str, data: Path) -> list[str]:
+    """What a submission still lacks.
+
+    Args:
+        entries: What was submitted.
+        suite: Its suite.
+        data: Folder of benchmark recordings.
+
+    Returns:
+        One sentence for each lack.
+    """
+    from neuroduet.benchmark.layout import find_benchmark
+    from neuroduet.benchmark.suites import FEWEST_SEEDS, SEEDS, SUITES, task_id
+
+    found = []
+    seeds = sorted({entry.seed for entry in entries})
+    if not set(seeds) <= set(SEEDS) or len(seeds) < FEWEST_SEEDS:
+        found.append(
+            f"seeds are {', '.join(map(str, seeds))}; the benchmark reports {SEEDS[0]} to "
+            f"{SEEDS[-1]}, at least {FEWEST_SEEDS} of them (training.seed)"
+        )
+    files = 1 if suite == "ts3" else len(find_benchmark(data, "eval"))
+    for task in SUITES[suite]:
+        made = sum(entry.task == task_id(suite, task) for entry in entries)
+        if made < files * len(seeds):
+            found.append(
+                f"{task_id(suite, task)} has {made} of {files * len(seeds)} predictions; a whole "
+                "submission has one per recording and seed"
+            )
+    return found
+
+
+def _shown(scores: list[FileScore]) -> list[FileScore]:
+    """Without the scores of single regions."""
+    return [s for s in scores if "/" not in s.metric or s.metric.startswith("macro/")]
