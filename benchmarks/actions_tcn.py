@@ -134,7 +134,7 @@ class Answer(nn.Module):
 def training(options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of every turn of every contestant."""
     frames = recordings(10, 10_000, options.features)
-    network = TCNOptions(window=options.window, batch=options.batch)
+    network = TCNOptions(window=options.window, batch=options.batch, dropout=0.1)
     loops = {
         "bare": bare(frames, network, Bare(options.features)),
         "bare_valid": bare(frames, network, Answer(network, options.features)),

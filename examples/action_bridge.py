@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400, help="optimiser steps of each model")
     parser.add_argument("--small", action="store_true", help="a small world and small models")
     args = parser.parse_args()
-    n_frames, length, epochs = (5000, 1000, 10) if args.small else (30_000, 5000, 30)
+    n_frames, length, epochs = (5000, 500, 10) if args.small else (30_000, 5000, 30)
     size = [*SMALL, "training.max_steps=20"] if args.small else []
     budget = f"training.max_steps={args.steps}"
     config = override(PRESETS["duet"](), [*SETTINGS, budget, *size])

@@ -313,13 +313,20 @@ def embed(run: Run, out: OutFile) -> None:
 
 
 @app.command()
-def predict(run: Run, data: Data, out: OutDir) -> None:
-    """Write predicted rates and behaviours of every window."""
+def predict(
+    run: Run,
+    data: Data,
+    out: OutDir,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Predict whole recordings, every bin once.")
+    ] = False,
+) -> None:
+    """Write predicted rates and behaviours of every window, or of whole recordings."""
     _require_run(run)
     _require(data)
     from neuroduet.tasks.run import predict_run
 
-    predict_run(run=run, data=data, out=out)
+    predict_run(run=run, data=data, out=out, continuous=continuous)
     write(f"the predictions are in {out}")
 
 

@@ -93,7 +93,7 @@ def ingest(
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Make recordings of what a laboratory, a tracker or an archive has written."""
+    """Make recordings of the files of a laboratory or an archive."""
     flags = {
         "alf": alf, "nwb": nwb, "rows": rows, "brainsets": brainsets, "mat": mat, "npz": npz,
     }  # fmt: skip

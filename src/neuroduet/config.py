@@ -60,6 +60,8 @@ class WindowConfig(_Section):
         post_s: Seconds after the event.
         length_s: Length of a continuous window (s).
         stride_s: Step between continuous windows (s); ``None`` means no overlap.
+        jitter_s: In training, continuous windows are moved by a random time of at most this much
+            to either side at every visit, within the run of training windows (s).
         bin_size_s: Bin width (s); ``None`` means that of binned recordings, and 0.02 for events.
         behaviour_grid: Where in a bin behaviours are sampled: its ``centre``, or its ``right``
             edge as NEDS published (reference section 2.4).
@@ -72,6 +74,7 @@ class WindowConfig(_Section):
     post_s: float | None = None
     length_s: float = Field(2.0, gt=0)
     stride_s: float | None = None
+    jitter_s: float = Field(0.0, ge=0)
     bin_size_s: float | None = None
     behaviour_grid: Literal["centre", "right"] = "centre"
     max_gap_s: float = Field(0.1, gt=0)

@@ -66,6 +66,8 @@ def _frames(session: Session, windows: np.ndarray) -> np.ndarray:
 def test_a_session_is_a_recording_with_spikes_pose_and_truth(world: Acting) -> None:
     recording = world.recording
     check(recording)
+    assert recording.spikes.domain.start[0] == 0
+    assert recording.spikes.domain.end[-1] == T / FPS
     assert read_pose(recording).shape == (T, 7, 3)
     assert np.isnan(recording.pose.xy).any()
     np.testing.assert_array_equal(recording.truth.actions, world.states)
@@ -235,6 +237,7 @@ def test_windows_are_decoded_apart(world: Acting, counts: np.ndarray) -> None:
     np.testing.assert_allclose(together[100:], alone, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_example_prints_models_oracle_and_null(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,5 +256,5 @@ def test_the_example_prints_models_oracle_and_null(
     ]  # fmt: skip
     assert float(table["null"][0]) == 0.25
     assert 0.5 < float(table["linear, true"][0]) < float(table["oracle"][1])
-    assert 0 < float(table["oracle"][0])
+    assert float(table["oracle"][0]) > 0
     assert len(table["duet, segmented"]) == 3

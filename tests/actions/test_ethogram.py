@@ -67,7 +67,7 @@ def test_points_are_lost_as_often_and_as_long_as_asked() -> None:
 def test_swapped_animals_are_the_same_animals_in_another_order() -> None:
     settings_of = {"n_animals": 2, "missing": 0.0, "seed": 3}
     right = simulate_pose(1, 3000, **settings_of).pose[0]
-    told = simulate_pose(1, 3000, swaps_per_minute=10, **settings_of).pose[0]
+    told = simulate_pose(1, 3000, swaps_per_minute=10.0, **settings_of).pose[0]
     same = (told == right).all(axis=(1, 2, 3))
     assert 0.2 < same.mean() < 0.8
     np.testing.assert_array_equal(told[~same], right[~same][:, ::-1])

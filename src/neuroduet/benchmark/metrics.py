@@ -1,8 +1,8 @@
 """The metrics of the brain-wide benchmark, where they differ from :mod:`neuroduet.metrics`.
 
-They are written from the formulas of the benchmark and compared with its scorer in the tests. Two
-conventions are its own: a class that is predicted but never true lowers ``bacc`` (its recall counts
-as 0), and ``mae`` of licking compares log-rates with counts.
+They are written from the formulas of the benchmark and compared with its scorer in the tests.
+Two conventions are its own: a class that is predicted but never true lowers ``bacc`` (its recall
+counts as 0), and ``mae`` of licking compares log-rates with counts.
 """
 
 from __future__ import annotations
@@ -191,4 +191,6 @@ def _average_precision(logits: np.ndarray, labels: np.ndarray, true: np.ndarray)
     if bool((values < 0).any() or (values > 1).any()):
         values = values.softmax(dim=1)
     found = [average_precision_score(labels == k, values[:, int(k)].numpy()) for k in true]
+    if not labels.any():  # the scorer leaves absent classes out, except where all are the first
+        found += [0.0] * (values.shape[1] - 1)
     return float(np.mean(found))

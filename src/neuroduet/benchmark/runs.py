@@ -21,20 +21,19 @@ from torch_brain.data import Data
 from neuroduet.benchmark.checks import check_layout
 from neuroduet.benchmark.decode import decode_behaviour
 from neuroduet.benchmark.layout import every_window, find_benchmark, trial_intervals
+from neuroduet.benchmark.regions import build_notes, predict_regions
 from neuroduet.benchmark.staging import stage, window_starts
 from neuroduet.benchmark.submission import Entry
 from neuroduet.benchmark.suites import (
     ACTIVITY_TASKS,
     BIN_SIZE_S,
     FORECAST_BINS,
-    REGION_TASK,
-    REGIONS,
     TARGET_BINS,
     TARGET_S,
     check_suite,
     task_id,
 )
-from neuroduet.benchmark.truth import pack_names, scored_units, unit_regions
+from neuroduet.benchmark.truth import pack_names, scored_units
 from neuroduet.config import load_config
 from neuroduet.data.recording import load, save
 from neuroduet.data.schema import recording_id
@@ -44,7 +43,6 @@ from neuroduet.errors import UserError
 from neuroduet.tasks.activity import Forward, one_question, question_masks
 from neuroduet.tasks.collect import blinded
 from neuroduet.tasks.known import as_predictor, open_known_sessions
-from neuroduet.tasks.regions import name_regions
 from neuroduet.tasks.task import ActivityOptions, Variant
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run
 from neuroduet.types import NEURAL, Batch, Masks, Predictor, UnitQuestions
@@ -94,7 +92,7 @@ def predict_suite(runs: Sequence[Path], suite: str, data: Path) -> Iterator[Entr
     for path in runs:
         run = _open(path)
         if suite == "ts3":
-            yield _predict_regions(run, data, files)
+            yield predict_regions(run.model, run.seed, data)
             continue
         known = {info.id for info in run.model.sessions}
         used = 0
@@ -126,7 +124,7 @@ def _open(path: Path) -> _Run:
 
 def _predict_recording(run: _Run, suite: str, recording: Data) -> Iterator[Entry]:
     """Stage a recording as the run was trained on it, and ask about its test windows."""
-    notes = _notes(recording)
+    notes = build_notes(recording)
     with tempfile.TemporaryDirectory(prefix="neuroduet-") as folder:
         file = Path(folder) / "staged.h5"
         save(stage(recording, suite, run.context_s), file)
@@ -242,60 +240,3 @@ def last_bins_of(
     first = valid.sum(dim=1) - count
     rows = first[:, None] + torch.arange(count)
     return values[torch.arange(len(values))[:, None], rows]
-
-
-def _predict_regions(run: _Run, data: Path, files: Sequence[Path]) -> Entry:
-    """Regions of the units of all evaluation recordings, learnt from the pretraining ones."""
-    embeddings = run.model.embeddings()
-    infos = {info.id: info for info in run.model.sessions}
-    learnt, asked = [], []
-    for regime, paths, table in (
-        ("pretrain", find_benchmark(data, "pretrain"), learnt),
-        ("eval", list(files), asked),
-    ):
-        for file in paths:
-            with load(file) as recording:
-                session = recording_id(recording)
-                if session not in infos:
-                    if regime == "eval":
-                        raise UserError(
-                            f"{run.path} does not know recording '{session}', but ts3 asks about "
-                            "the units of all of them; finetune it there first"
-                        )
-                    continue
-                check_layout(recording, "ts3", file)
-                ids, labels = unit_regions(recording, regime)
-                notes = _notes(recording)
-            place = {f"{session}/{unit}": row for row, unit in enumerate(infos[session].units)}
-            rows = [place[name] for name in ids]
-            table.append((ids, labels, embeddings[session][rows].astype(np.float64), session))
-    if not learnt:
-        raise UserError(
-            f"{run.path} knows no recording of {data / 'pretrain'}, from which regions are learnt "
-            "(those of evaluation recordings are what is asked); train it on some of them too"
-        )
-    classes, found = name_regions(
-        np.concatenate([part[2] for part in learnt]),
-        np.array(REGIONS)[np.concatenate([part[1] for part in learnt])],
-        np.concatenate([np.full(len(part[0]), part[3]) for part in learnt]),
-        np.concatenate([part[2] for part in asked]),
-        seed=run.seed,
-    )
-    whole = np.zeros((len(found), len(REGIONS)), dtype=np.float32)
-    whole[:, [REGIONS.index(name) for name in classes]] = found
-    names = [name for part in asked for name in part[0]]
-    return Entry(
-        task=task_id("ts3", REGION_TASK),
-        recording="",
-        seed=run.seed,
-        tensors={"pred_proba": torch.from_numpy(whole), "entity_ids": pack_names(names)},
-        notes=notes | {"label_names": ",".join(REGIONS)},
-    )
-
-
-def _notes(recording: Data) -> dict[str, str]:
-    """Which build of the data was predicted, as far as the recording says."""
-    brainset = recording.__dict__.get("brainset")
-    keys = {"unit_filtering": "unit_filtering", "derived_version": "dataset_version"}
-    found = {note: getattr(brainset, key, None) for key, note in keys.items()}
-    return {note: str(value) for note, value in found.items() if value is not None}

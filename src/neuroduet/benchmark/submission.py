@@ -219,7 +219,7 @@ def _pack(entry: Entry, label: str) -> bytes:
     if entry.recording:
         notes["recording_id"] = entry.recording
     whole = {name: tensor.contiguous() for name, tensor in entry.tensors.items()}
-    return safetensors.torch.save(whole, metadata=notes)
+    return _in_order(safetensors.torch.save(whole, metadata=notes))
 
 
 def _unpack(path: Path, name: str, content: bytes) -> tuple[str, Entry]:
@@ -247,6 +247,14 @@ def _unpack(path: Path, name: str, content: bytes) -> tuple[str, Entry]:
     )
     check_entry(entry, where)
     return notes["label"], entry
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with a sorted head: the library writes its text in any order."""
+    size = int.from_bytes(content[:8], "little")
+    head = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
+    padded = head.encode() + b" " * (-len(head) % 8)
+    return len(padded).to_bytes(8, "little") + padded + content[8 + size :]
 
 
 def _head(content: bytes) -> dict[str, str]:

@@ -12,28 +12,40 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch_brain.data import Data
 
 from neuroduet.config import DataConfig
 from neuroduet.data.binning import bin_grid
-from neuroduet.data.columns import column, fields, groups
 from neuroduet.data.labels import draft_behaviours, settle_behaviours
+from neuroduet.data.parts import (
+    by_window,
+    is_empty,
+    open_source,
+    recorded_times,
+    session_info,
+    trial_table,
+)
 from neuroduet.data.recording import find_recordings, load
-from neuroduet.data.schema import check, neural_kind, recording_id, subject_id
+from neuroduet.data.schema import check, recording_id
 from neuroduet.data.sources import (
     Binned,
     Events,
-    PerWindow,
+    PerTrial,
     Series,
     Truth,
     open_neural,
-    open_per_window,
-    open_series,
     open_truth,
 )
 from neuroduet.data.splits import assign_splits
 from neuroduet.data.statistics import Statistics, chunk_windows, gather
-from neuroduet.data.windows import Windows, choose_bin_size, make_windows
+from neuroduet.data.windows import (
+    Windows,
+    choose_bin_size,
+    containing_trial,
+    draw_moves,
+    make_windows,
+    room,
+    trial_times,
+)
 from neuroduet.errors import UserError, unknown
 from neuroduet.types import Batch, Behaviour, SessionInfo, Split
 
@@ -55,6 +67,8 @@ class Session:
         windows: Its windows and their splits.
         trials: Columns of the trial table, one row per window: ``nan``, or an empty string, for
             windows that lie in no trial.
+        recorded_s: Start and end of every interval in which activity was recorded (s).
+        trial_s: Start and end of every trial (s).
     """
 
     path: Path
@@ -62,9 +76,11 @@ class Session:
     info: SessionInfo
     windows: Windows
     trials: dict[str, np.ndarray]
+    recorded_s: Float[np.ndarray, "I 2"]
+    trial_s: Float[np.ndarray, "J 2"]
     _neural: Events | Binned
     _units: Int[np.ndarray, " N"] | None
-    _behaviours: dict[str, Series | PerWindow]
+    _behaviours: dict[str, Series | PerTrial]
     _truth: Truth | None
 
     def indices(self, split: str) -> Int[np.ndarray, " W"]:
@@ -80,17 +96,74 @@ class Session:
             raise unknown("split", split, get_args(Split))
         return np.flatnonzero(self.windows.split == split)
 
-    def batch(self, indices: Int[np.ndarray, " B"]) -> Batch:
+    def batch(
+        self, indices: Int[np.ndarray, " B"], moved_s: Float[np.ndarray, " B"] | None = None
+    ) -> Batch:
         """Read windows.
 
         Args:
             indices: Rows of the window table, at least one, in any order.
+            moved_s: Time by which each is moved (s), see :meth:`moves`; ``None`` moves none.
 
         Returns:
             The windows, padded at their end to the longest of them.
         """
         indices = np.array(indices, dtype=np.int64)
         starts_s, bins = self.windows.start_s[indices], self.windows.bins[indices]
+        trial = self.windows.trial[indices]
+        if moved_s is not None:
+            starts_s = starts_s + moved_s
+            trial = self._trial_around(starts_s, bins)
+        return self._read(starts_s, bins, trial, indices)
+
+    def stretches(self, starts_s: Float[np.ndarray, " B"], bins: Int[np.ndarray, " B"]) -> Batch:
+        """Read any stretches of the recording, whether or not they are among its windows.
+
+        Args:
+            starts_s: Start of each (s).
+            bins: Number of bins of each.
+
+        Returns:
+            The stretches as windows -1, padded at their end to the longest of them.
+        """
+        nowhere = np.full(len(starts_s), -1)
+        return self._read(starts_s, bins, self._trial_around(starts_s, bins), nowhere)
+
+    def moves(
+        self, indices: Int[np.ndarray, " B"], generator: np.random.Generator
+    ) -> Float[np.ndarray, " B"] | None:
+        """Draw by how much windows are moved in training, as ``data.windows.jitter_s`` says.
+
+        Args:
+            indices: Rows of the window table.
+            generator: Draws the moves.
+
+        Returns:
+            Seconds, of whole bins where bins were recorded; ``None`` (and nothing is drawn) if
+            windows stay where they are.
+        """
+        jitter_s = self.config.windows.jitter_s
+        if jitter_s == 0:
+            return None
+        step_s = self.info.bin_size_s if isinstance(self._neural, Binned) else None
+        return draw_moves(self._room_s[indices], jitter_s, step_s, generator)
+
+    @cached_property
+    def _room_s(self) -> Float[np.ndarray, "W 2"]:
+        return room(self.windows, self.info.bin_size_s)
+
+    def _trial_around(
+        self, starts_s: Float[np.ndarray, " B"], bins: Int[np.ndarray, " B"]
+    ) -> Int[np.ndarray, " B"]:
+        return containing_trial(self.trial_s, starts_s, starts_s + bins * self.info.bin_size_s)
+
+    def _read(
+        self,
+        starts_s: Float[np.ndarray, " B"],
+        bins: Int[np.ndarray, " B"],
+        trial: Int[np.ndarray, " B"],
+        indices: Int[np.ndarray, " B"],
+    ) -> Batch:
         n_bins, bin_size_s = int(bins.max()), self.info.bin_size_s
         activity, recorded = self._neural.read(starts_s, n_bins, bin_size_s)
         inside = np.arange(n_bins) < bins[:, None]
@@ -99,7 +172,7 @@ class Session:
         if self._units is not None:
             activity = activity[:, :, self._units]
         valid = inside & recorded
-        values, observed = self._read_behaviours(indices, starts_s, valid)
+        values, observed = self._read_behaviours(trial, starts_s, valid)
         return Batch(
             session=self.info.id,
             activity=torch.from_numpy(activity),
@@ -137,7 +210,7 @@ class Session:
 
     def _read_behaviours(
         self,
-        indices: Int[np.ndarray, " B"],
+        trial: Int[np.ndarray, " B"],
         starts_s: Float[np.ndarray, " B"],
         valid: np.ndarray,
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -145,8 +218,10 @@ class Session:
         grid = bin_grid(starts_s, valid.shape[1], self.info.bin_size_s, at)
         values, observed = {}, {}
         for name, source in self._behaviours.items():
-            if isinstance(source, PerWindow):
-                found, seen = source.values[indices], source.observed[indices]
+            if isinstance(source, PerTrial):
+                found = source.values[trial.clip(min=0)]
+                seen = source.observed[trial.clip(min=0)] & (trial >= 0)
+                found[~seen] = 0
             else:
                 found, seen = source.read(grid)
                 hidden = seen & ~valid
@@ -213,7 +288,7 @@ def _open(path: Path, config: DataConfig, behaviours: tuple[Behaviour, ...]) -> 
     """Open one recording whose behaviours are settled."""
     with load(path) as recording:
         bin_size_s = choose_bin_size(recording, config.windows)
-        trials = _trial_table(recording)
+        trials = trial_table(recording)
         windows = assign_splits(
             make_windows(recording, config.windows, bin_size_s),
             config.split,
@@ -221,71 +296,22 @@ def _open(path: Path, config: DataConfig, behaviours: tuple[Behaviour, ...]) -> 
             bin_size_s=bin_size_s,
             given=trials.get("split"),
         )
-        sources = {b.name: _open_source(recording, b, config, windows) for b in behaviours}
-        offered = [b for b in behaviours if not _is_empty(sources[b.name])]
+        sources = {b.name: open_source(recording, b, config) for b in behaviours}
+        offered = [b for b in behaviours if not is_empty(sources[b.name], windows)]
         session = Session(
             path=path.resolve(),
             config=config,
-            info=_info(recording, tuple(offered), bin_size_s, int(windows.bins.max())),
+            info=session_info(recording, tuple(offered), bin_size_s, int(windows.bins.max())),
             windows=windows,
-            trials={name: _by_window(values, windows.trial) for name, values in trials.items()},
+            trials={name: by_window(values, windows.trial) for name, values in trials.items()},
+            recorded_s=recorded_times(recording),
+            trial_s=trial_times(recording),
             _neural=open_neural(recording),
             _units=None,
             _behaviours={behaviour.name: sources[behaviour.name] for behaviour in offered},
             _truth=open_truth(recording),
         )
     return _without_quiet_units(session) if config.min_rate_hz > 0 else session
-
-
-def _trial_table(recording: Data) -> dict[str, np.ndarray]:
-    trials = groups(recording).get("trials")
-    if trials is None:
-        return {}
-    return {name: np.asarray(column(trials, name)) for name in fields(trials)}
-
-
-def _by_window(values: np.ndarray, trial: Int[np.ndarray, " W"]) -> np.ndarray:
-    """A trial column, one row per window."""
-    rows = values[trial.clip(min=0)] if len(values) else np.zeros(len(trial))
-    outside = trial < 0
-    if not outside.any():
-        return rows
-    if rows.dtype.kind in "iub":
-        rows = rows.astype(np.float64)
-    missing = np.nan if rows.dtype.kind == "f" else np.zeros((), rows.dtype)
-    return np.where(outside.reshape(-1, *(1,) * (rows.ndim - 1)), missing, rows)
-
-
-def _open_source(
-    recording: Data, behaviour: Behaviour, config: DataConfig, windows: Windows
-) -> Series | PerWindow:
-    group_name, _, field = behaviour.source.partition(".")
-    group, classes = groups(recording)[group_name], list(behaviour.classes)
-    if behaviour.per == "trial":
-        return open_per_window(np.asarray(column(group, field)), classes, windows.trial)
-    return open_series(group, field, classes, config.windows.max_gap_s)
-
-
-def _is_empty(source: Series | PerWindow) -> bool:
-    """Whether no window can have a value, as for trial behaviours of windows outside trials."""
-    return isinstance(source, PerWindow) and not source.observed.any()
-
-
-def _info(
-    recording: Data, behaviours: tuple[Behaviour, ...], bin_size_s: float, max_bins: int
-) -> SessionInfo:
-    units = groups(recording)["units"]
-    regions = np.asarray(column(units, "region")) if "region" in units else None
-    return SessionInfo(
-        id=recording_id(recording),
-        subject=subject_id(recording),
-        neural=neural_kind(recording),
-        units=tuple(str(unit) for unit in np.asarray(column(units, "id"))),
-        regions=None if regions is None else tuple(str(region) for region in regions),
-        behaviours=behaviours,
-        bin_size_s=bin_size_s,
-        max_bins=max_bins,
-    )
 
 
 def _without_quiet_units(session: Session) -> Session:

@@ -107,16 +107,16 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PerWindow:
-    """A behaviour with one value per trial, looked up for every window.
+class PerTrial:
+    """A behaviour with one value per trial.
 
     Attributes:
-        values: Floats ``(W, C)``, or class indices ``(W,)``; zero where not observed.
+        values: Floats ``(J, C)``, or class indices ``(J,)``; zero where not observed.
         observed: Where there is a value.
     """
 
-    values: Shaped[np.ndarray, "W *C"]
-    observed: Bool[np.ndarray, " W"]
+    values: Shaped[np.ndarray, "J *C"]
+    observed: Bool[np.ndarray, " J"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,28 +198,23 @@ def open_series(group: ArrayDict, field: str, classes: list[Value], max_gap_s: f
     return Series(timestamps=timestamps, values=values, max_gap_s=limit_s)
 
 
-def open_per_window(
-    raw: np.ndarray, classes: list[Value], trial: Int[np.ndarray, " W"]
-) -> PerWindow:
-    """Look up a trial column for every window.
+def open_per_trial(raw: np.ndarray, classes: list[Value]) -> PerTrial:
+    """Read a trial column.
 
     Args:
         raw: The column, one row per trial.
         classes: Values of its classes, in order; empty if it is continuous.
-        trial: Trial of each window, or -1.
 
     Returns:
-        Values by window.
+        Values by trial.
     """
-    in_trial = trial >= 0
-    row = trial.clip(min=0)
     if classes:
-        codes = encode(raw, classes)[row]
-        observed = in_trial & (codes >= 0)
-        return PerWindow(values=np.where(observed, codes, 0), observed=observed)
-    values = _with_channels(raw)[row]
-    observed = in_trial & finite_rows(values)
-    return PerWindow(values=np.where(observed[:, None], values, 0), observed=observed)
+        codes = encode(raw, classes)
+        observed = codes >= 0
+        return PerTrial(values=np.where(observed, codes, 0), observed=observed)
+    values = _with_channels(raw)
+    observed = finite_rows(values)
+    return PerTrial(values=np.where(observed[:, None], values, 0), observed=observed)
 
 
 def class_values(raw: np.ndarray, per: str) -> list[Value]:

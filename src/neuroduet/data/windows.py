@@ -90,6 +90,12 @@ def make_windows(recording: Data, config: WindowConfig, bin_size_s: float) -> Wi
     align = config.align
     if align == "auto":
         align = "continuous" if trials is None else "trial"
+    if config.jitter_s > 0 and align != "continuous":
+        raise UserError(
+            f"data.windows.jitter_s is {config.jitter_s}, but the windows of session "
+            f"{recording_id(recording)} are aligned to trials; set data.windows.align to "
+            "continuous, or jitter_s to 0"
+        )
     if align == "continuous":
         windows = _continuous(recording, config, bin_size_s)
     elif isinstance(trials, Interval):
@@ -152,24 +158,91 @@ def _continuous(recording: Data, config: WindowConfig, bin_size_s: float) -> Win
     return Windows(
         start_s=start_s,
         bins=np.full(len(start_s), n_bins),
-        trial=_containing_trial(recording, start_s, length_s),
+        trial=containing_trial(trial_times(recording), start_s, start_s + length_s),
         split=np.full(len(start_s), "", "<U7"),
     )
 
 
-def _containing_trial(
-    recording: Data, start_s: Float[np.ndarray, " W"], length_s: float
-) -> Int[np.ndarray, " W"]:
-    """The trial that contains the whole window, -1 without one."""
+def trial_times(recording: Data) -> Float[np.ndarray, "J 2"]:
+    """Start and end of every trial (s); no rows without a trial table."""
     trials = groups(recording).get("trials")
-    if trials is None or len(trials) == 0:
+    if not isinstance(trials, Interval):
+        return np.zeros((0, 2))
+    return np.stack([trials.start, trials.end], axis=1).astype(np.float64)
+
+
+def containing_trial(
+    trial_s: Float[np.ndarray, "J 2"],
+    start_s: Float[np.ndarray, " W"],
+    end_s: Float[np.ndarray, " W"],
+) -> Int[np.ndarray, " W"]:
+    """Find the trial that contains each window.
+
+    Args:
+        trial_s: Start and end of every trial (s).
+        start_s: Start of each window (s).
+        end_s: End of each window (s).
+
+    Returns:
+        Row of the trial that contains the whole window, -1 without one.
+    """
+    if len(trial_s) == 0:
         return np.full(len(start_s), -1)
-    order = np.argsort(trials.start, kind="stable")
-    slack_s = EDGE * length_s
-    place = np.searchsorted(trials.start[order], start_s + slack_s, side="right") - 1
+    order = np.argsort(trial_s[:, 0], kind="stable")
+    slack_s = EDGE * (end_s - start_s)
+    place = np.searchsorted(trial_s[order, 0], start_s + slack_s, side="right") - 1
     trial = order[place.clip(min=0)]
-    contains = (place >= 0) & (start_s + length_s <= trials.end[trial] + slack_s)
+    contains = (place >= 0) & (end_s <= trial_s[trial, 1] + slack_s)
     return np.where(contains, trial, -1)
+
+
+def room(windows: Windows, bin_size_s: float) -> Float[np.ndarray, "W 2"]:
+    """How far each window can be moved within the run of touching windows of its split.
+
+    Args:
+        windows: Windows with their splits.
+        bin_size_s: Width of a bin (s).
+
+    Returns:
+        Seconds to the start and to the end of that run, so that a moved window reads nothing that
+        no window of its split reads.
+    """
+    start_s, end_s = windows.start_s, windows.end_s(bin_size_s)
+    found = np.zeros((len(windows), 2))
+    for name in np.unique(windows.split):
+        own = np.flatnonzero(windows.split == name)
+        own = own[np.argsort(start_s[own], kind="stable")]
+        latest_s = np.maximum.accumulate(end_s[own])
+        apart = start_s[own][1:] > latest_s[:-1] + EDGE * bin_size_s
+        first = np.flatnonzero(np.r_[True, apart])
+        run = np.cumsum(np.r_[False, apart])
+        found[own, 0] = start_s[own] - start_s[own][first][run]
+        found[own, 1] = latest_s[np.r_[first[1:] - 1, len(own) - 1]][run] - end_s[own]
+    return found
+
+
+def draw_moves(
+    room_s: Float[np.ndarray, "B 2"],
+    jitter_s: float,
+    step_s: float | None,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, " B"]:
+    """Draw how far windows are moved.
+
+    Args:
+        room_s: Seconds there is room for, to earlier and to later times.
+        jitter_s: Largest move to either side (s).
+        step_s: Moves are multiples of this (s), for recorded bins; ``None`` for any time.
+        generator: Draws the moves, uniformly.
+
+    Returns:
+        Seconds, negative for earlier.
+    """
+    earlier_s, later_s = np.minimum(room_s, jitter_s).clip(min=0).T
+    if step_s is None:
+        return generator.uniform(-earlier_s, later_s)
+    earlier, later = (np.floor(x / step_s + EDGE).astype(np.int64) for x in (earlier_s, later_s))
+    return generator.integers(-earlier, later + 1) * step_s
 
 
 def _log_dropped(recording: Data, dropped: np.ndarray, why: str) -> None:

@@ -12,14 +12,14 @@ Frames of the camera are the bins of the simulation. The log-rate (log Hz) of un
 * ``a``: slow private processes, stationary Gaussian AR(1) of unit variance, which nobody sees.
 
 ``a`` is independent of all else, hence exactly
-``E[rate | action, speed] = b exp(G + w s + |p|^2 / 2)``. What is expected from the action alone
-averages ``exp(w s)`` over the frames of that action.
+``E[rate | action, speed] = b exp(G + w s + |p|^2 / 2)``. What is expected of an action alone
+averages ``exp(w s)`` over its frames; when its bout began says a little more about the speed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,7 +31,7 @@ from neuroduet.simulate.neurons import autoregressive, draw_spikes
 from neuroduet.simulate.streams import stream
 
 if TYPE_CHECKING:
-    from torch_brain.data import Data, Interval
+    from torch_brain.data import Data, Interval, IrregularTimeSeries
 
 FPS = 25.0
 """Frames per second: two of the bins in which spikes are drawn make a frame."""
@@ -115,19 +115,11 @@ def simulate_acting(
     Raises:
         UserError: An argument is out of range.
     """
-    if n_units < 1:
-        raise UserError(f"cannot simulate {n_units} units; ask for at least 1")
-    if trials and n_frames < TRIAL_S * FPS:
-        raise UserError(f"{n_frames} frames hold no trial of {TRIAL_S:g} s; ask for more frames")
+    _check(n_frames, n_units, trials)
     film = simulate_pose(1, n_frames, n_classes=n_classes, seed=seed, missing=missing, fps=FPS)
-    absent = sorted(set(range(n_classes)) - set(film.states[0].tolist()))
-    if absent:
-        raise UserError(
-            f"{n_frames} frames hold no bout of {film.names[absent[0]]}; ask for more frames, or "
-            "for another seed"
-        )
-    tuning_of, wandering, firing = (stream(seed, 2, part) for part in range(3))
-    tuning = draw_tuning(n_units, n_classes, tuning_of)
+    _check_bouts(film)
+    making, wandering, firing = (stream(seed, 2, part) for part in range(3))
+    tuning = draw_tuning(n_units, n_classes, making)
     states, log_speed = film.states[0], np.log(film.speed[0])
     standard = (log_speed - log_speed.mean()) / log_speed.std()
     driven = tuning.log_base_hz + standard[:, None] * tuning.speed
@@ -175,41 +167,52 @@ def _recording(
     trials: bool,
     generator: np.random.Generator,
 ) -> Data:
-    """Write a session down: what was recorded, and in the group ``truth`` what was not."""
-    from torch_brain.data import (
-        ArrayDict,
-        Data,
-        Interval,
-        IrregularTimeSeries,
-        SessionDescription,
-        SubjectDescription,
-    )
+    """Write a session down; spikes are drawn here."""
+    from torch_brain.data import ArrayDict, Data, Interval, SessionDescription, SubjectDescription
 
     n_frames, n_units = rates["log_rates_hz"].shape
-    frames_s = (np.arange(n_frames) + 0.5) / FPS
     bins = np.repeat(rates["log_rates_hz"], round(1 / FPS / BIN_SIZE_S), axis=0)
-    spike_times_s, spike_units = draw_spikes(bins[None], np.zeros(1), generator)
-    pose = film.pose[0]
-    groups: dict[str, Any] = {"trials": _trials(n_frames / FPS)} if trials else {}
-    if log_speed is not None:
-        groups["motion"] = IrregularTimeSeries(
-            timestamps=frames_s, log_speed=log_speed.astype(np.float32)
-        )
+    spikes = draw_spikes(bins[None], np.zeros(1), generator)
+    domain = Interval(0.0, n_frames / FPS)
+    table = {"trials": _trials(n_frames / FPS)} if trials else {}
     return Data(
         session=SessionDescription(id=f"{name}-session0"),
         subject=SubjectDescription(id=name),
         units=ArrayDict(id=np.array([f"unit{n:03d}" for n in range(n_units)])),
-        spikes=IrregularTimeSeries(timestamps=spike_times_s, unit_index=spike_units),
-        pose=IrregularTimeSeries(timestamps=frames_s, xy=pose[..., :2], likelihood=pose[..., 2]),
         keypoints=ArrayDict(name=np.array(film.keypoints)),
-        truth=IrregularTimeSeries(
-            timestamps=frames_s,
-            actions=film.states[0],
-            **{key: values.astype(np.float16) for key, values in rates.items()},
-        ),
-        domain=Interval(0.0, n_frames / FPS),
-        **groups,
+        domain=domain,
+        **_series(film, log_speed, rates, spikes, domain),
+        **table,
     )
+
+
+def _series(
+    film: Ethogram,
+    log_speed: Float[np.ndarray, " T"] | None,
+    rates: dict[str, Float[np.ndarray, "T N"]],
+    spikes: tuple[Float[np.ndarray, " E"], Int[np.ndarray, " E"]],
+    domain: Interval,
+) -> dict[str, IrregularTimeSeries]:
+    """What was recorded, and in the group ``truth`` what was not."""
+    from torch_brain.data import IrregularTimeSeries
+
+    frames_s = (np.arange(len(film.states[0])) + 0.5) / FPS
+    columns: dict[str, dict[str, np.ndarray]] = {
+        "pose": {"xy": film.pose[0][..., :2], "likelihood": film.pose[0][..., 2]},
+        "truth": {
+            "actions": film.states[0],
+            **{name: values.astype(np.float16) for name, values in rates.items()},
+        },
+    }
+    if log_speed is not None:
+        columns["motion"] = {"log_speed": log_speed.astype(np.float32)}
+    series = {
+        name: IrregularTimeSeries(timestamps=frames_s, domain=domain, **values)
+        for name, values in columns.items()
+    }
+    times_s, unit = spikes
+    series["spikes"] = IrregularTimeSeries(timestamps=times_s, unit_index=unit, domain=domain)
+    return series
 
 
 def _trials(duration_s: float) -> Interval:
@@ -219,3 +222,21 @@ def _trials(duration_s: float) -> Interval:
     count = int((duration_s + PAUSE_S) // (TRIAL_S + PAUSE_S))
     start_s = np.arange(count) * (TRIAL_S + PAUSE_S)
     return Interval(start=start_s, end=start_s + TRIAL_S)
+
+
+def _check(n_frames: int, n_units: int, trials: bool) -> None:
+    if n_units < 1:
+        raise UserError(f"cannot simulate {n_units} units; ask for at least 1")
+    if trials and n_frames < TRIAL_S * FPS:
+        raise UserError(f"{n_frames} frames hold no trial of {TRIAL_S:g} s; ask for more frames")
+
+
+def _check_bouts(film: Ethogram) -> None:
+    """Make sure that every action occurs, so that a rate can be expected of it."""
+    states = film.states[0]
+    absent = sorted(set(range(len(film.names))) - set(states.tolist()))
+    if absent:
+        raise UserError(
+            f"{len(states)} frames hold no bout of {film.names[absent[0]]}; ask for more frames, "
+            "or for another seed"
+        )

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch_brain.data import (
     ArrayDict,
     BrainsetDescription,
@@ -28,26 +27,19 @@ from torch_brain.data import (
 from neuroduet.benchmark.layout import DATA_SET
 from neuroduet.benchmark.suites import HELD_OUT, RATE_HZ, REGIONS, SMALLEST_GAP_S
 from neuroduet.data.recording import save
+from neuroduet.simulate.brainwide_signals import (
+    GRID_START_S,
+    Trials,
+    draw_behaviour,
+    draw_spikes,
+    draw_trials,
+)
 from neuroduet.simulate.streams import stream
 
 CHUNK_S = 60.0
 """Length of the stretches that ``ts2`` alternates between its splits (s)."""
 
 PATTERN = ("train", "test", "train", "val", "test")
-GRID_START_S = 0.513
-FEATURES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Trials:
-    """Events (s) and outcomes of the trials."""
-
-    stimulus_s: Float[np.ndarray, " W"]
-    movement_s: Float[np.ndarray, " W"]
-    feedback_s: Float[np.ndarray, " W"]
-    choice: Int[np.ndarray, " W"]
-    contrast: Int[np.ndarray, " W"]
-    reward: Int[np.ndarray, " W"]
 
 
 def simulate_brainwide(
@@ -102,11 +94,11 @@ def simulate_recording(
         The recording.
     """
     generator = stream(seed, 7, index)
-    events = _draw_trials(trials, generator)
+    events = draw_trials(trials, generator)
     duration_s = float(events.feedback_s[-1]) + 8.0
-    series = _draw_behaviour(events, duration_s, generator)
+    series = draw_behaviour(events, duration_s, generator)
     regions = generator.integers(len(REGIONS), size=units)
-    times_s, unit_index = _draw_spikes(events, series, regions, seed, generator)
+    times_s, unit_index = draw_spikes(events, series, regions, seed, generator)
     domain = Interval(0.0, duration_s)
     session = str(uuid.UUID(bytes=generator.bytes(16), version=4))
     intervals = _task_intervals(events, series["paws"])
@@ -133,87 +125,6 @@ def simulate_recording(
     train = getattr(recording, f"{scope}_train_domain")
     setattr(recording, f"{scope}_normalize", _normalisation(recording, train))
     return recording
-
-
-def _draw_trials(n: int, generator: np.random.Generator) -> _Trials:
-    stimulus_s = 4.0 + np.cumsum(generator.uniform(4.6, 6.0, n))
-    movement_s = stimulus_s + generator.uniform(0.2, 0.8, n)
-    contrast = np.arange(n) % 5
-    generator.shuffle(contrast)
-    side = generator.integers(2, size=n)
-    correct = generator.random(n) < 0.55 + 0.1 * contrast
-    return _Trials(
-        stimulus_s=stimulus_s,
-        movement_s=movement_s,
-        feedback_s=movement_s + generator.uniform(0.3, 0.6, n),
-        choice=np.where(correct, side, 1 - side),
-        contrast=contrast,
-        reward=correct.astype(np.int64),
-    )
-
-
-def _draw_behaviour(
-    events: _Trials, duration_s: float, generator: np.random.Generator
-) -> dict[str, RegularTimeSeries]:
-    """Whisker, wheel, paws and licks on one grid of 50 Hz."""
-    n = int((duration_s - 1.0 - GRID_START_S) * RATE_HZ)
-    grid = GRID_START_S + np.arange(n) / RATE_HZ
-    size = generator.uniform(0.5, 1.5, len(events.movement_s))
-    moving = _bumps(grid, events.movement_s + 0.3, 0.2, size)
-    licking = _bumps(grid, events.feedback_s + 0.5, 0.3, events.reward.astype(float))
-    paws = {
-        f"{side}_paw_speed": 40 * np.abs(moving + 0.4 * _wander(n, 5, generator))
-        for side in ("left", "right")
-    }
-    confident = {
-        f"is_{side}_paw_confident": generator.random(n) < 0.9 for side in ("left", "right")
-    }
-    columns = {
-        "whisker": {"whisker_motion_energy": 3 * np.abs(moving + 0.5 * _wander(n, 10, generator))},
-        "wheel": {"wheel_speed": np.abs(2 * moving + 0.1 * _wander(n, 4, generator))},
-        "paws": paws | confident,
-        "licks": {"licking_rate": RATE_HZ * generator.poisson(0.005 + 0.25 * licking)},
-    }
-    return {
-        name: RegularTimeSeries(sampling_rate=RATE_HZ, domain_start=GRID_START_S, **values)
-        for name, values in columns.items()
-    }
-
-
-def _draw_spikes(
-    events: _Trials,
-    series: dict[str, RegularTimeSeries],
-    regions: Int[np.ndarray, " N"],
-    seed: int,
-    generator: np.random.Generator,
-) -> tuple[Float[np.ndarray, " E"], Int[np.ndarray, " E"]]:
-    """Sorted spike times (s) and units: Poisson in every bin of the behaviour grid."""
-    n, units = len(series["wheel"]), len(regions)
-    grid = GRID_START_S + np.arange(n) / RATE_HZ
-    side = 2.0 * events.choice - 1
-    features = np.stack(
-        [
-            series["wheel"].wheel_speed,
-            series["whisker"].whisker_motion_energy,
-            series["paws"].left_paw_speed / 20,
-            _bumps(grid, events.feedback_s + 0.5, 0.3, events.reward.astype(float)),
-            _bumps(grid, events.movement_s - 0.3, 0.2, side),
-            _bumps(grid, events.stimulus_s + 0.05, 0.06, events.contrast / 2.0),
-            _bumps(grid, events.feedback_s + 0.4, 0.2, 2.0 * events.reward - 1),
-            _wander(n, 10, generator),
-        ],
-        axis=1,
-    )
-    patterns = stream(seed, 8).standard_normal((len(REGIONS), FEATURES))
-    loadings = 0.35 * (patterns[regions] + 0.7 * generator.standard_normal((units, FEATURES)))
-    base = 1.2 + 0.2 * patterns[regions, 0] + 0.4 * generator.standard_normal(units)
-    rate_hz = np.exp(np.minimum(base + (features - features.mean(0)) @ loadings.T, np.log(80.0)))
-    counts = generator.poisson(rate_hz / RATE_HZ)
-    row, unit = np.nonzero(counts)
-    row, unit = np.repeat(row, counts[row, unit]), np.repeat(unit, counts[row, unit])
-    times_s = grid[row] + generator.random(len(row)) / RATE_HZ
-    order = np.argsort(times_s, kind="stable")
-    return times_s[order], unit[order].astype(np.int64)
 
 
 def _unit_table(
@@ -256,7 +167,7 @@ def held_out(ids: list[str], split: str) -> Bool[np.ndarray, " N"]:
     return np.isin(np.arange(len(ids)), first)
 
 
-def _trial_table(events: _Trials) -> Interval:
+def _trial_table(events: Trials) -> Interval:
     return Interval(
         start=events.stimulus_s - 1.2,
         end=events.feedback_s + 1.5,
@@ -272,7 +183,7 @@ def _trial_table(events: _Trials) -> Interval:
     )
 
 
-def _task_intervals(events: _Trials, paws: RegularTimeSeries) -> Data:
+def _task_intervals(events: Trials, paws: RegularTimeSeries) -> Data:
     """Windows of one second around the events, and the task time of every trial."""
     index = np.arange(len(events.choice))
     stimulus, movement, feedback = events.stimulus_s, events.movement_s, events.feedback_s
@@ -347,27 +258,3 @@ def _normalisation(recording: Data, train: Interval) -> Data:
 
 def _moments(values: np.ndarray) -> Data:
     return Data(mean=np.float64(values.mean()), std=np.float64(max(values.std(), 1e-8)))
-
-
-def _bumps(
-    grid: Float[np.ndarray, " T"],
-    centres_s: Float[np.ndarray, " W"],
-    width_s: float,
-    size: Float[np.ndarray, " W"],
-) -> Float[np.ndarray, " T"]:
-    """A Gaussian bump per trial."""
-    found = np.zeros(len(grid))
-    for centre, height in zip(centres_s, size, strict=True):
-        near = slice(*np.searchsorted(grid, [centre - 4 * width_s, centre + 4 * width_s]))
-        found[near] += height * np.exp(-0.5 * ((grid[near] - centre) / width_s) ** 2)
-    return found
-
-
-def _wander(n: int, bins: float, generator: np.random.Generator) -> Float[np.ndarray, " T"]:
-    """Gaussian noise with unit variance that forgets itself within some bins."""
-    from scipy.signal import lfilter
-
-    keep = np.exp(-1 / bins)
-    noise = generator.standard_normal(n) * np.sqrt(1 - keep**2)
-    found: np.ndarray = lfilter([1.0], [1.0, -keep], noise)
-    return found

@@ -19,6 +19,7 @@ from neuroduet.tasks import TASKS
 from neuroduet.tasks.collect import Collected, collect
 from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.tasks.regions import RegionReadout
+from neuroduet.tasks.stitch import OVERLAP, Continuous, bin_splits, bin_validity, cover, stitch
 from neuroduet.tasks.task import SessionData
 from neuroduet.training.files import write_bytes
 from neuroduet.training.runs import load_run
@@ -33,8 +34,14 @@ EXPORTED = ("encoding", "decoding")
 CHUNK = 64
 
 
-def predict_run(run: Path | str, data: Path | str, out: Path | str) -> list[Path]:
-    """Write what a run predicts for every window of every split.
+def predict_run(
+    run: Path | str,
+    data: Path | str,
+    out: Path | str,
+    continuous: bool = False,
+    overlap: float = OVERLAP,
+) -> list[Path]:
+    """Write what a run predicts for every window of every split, or for whole recordings.
 
     One ``<session>.npz`` per session (no pickled objects) with ``start_s``, ``split``, ``trial``
     ``(W,)``, ``valid`` ``(W, T)``, ``units`` ``(N,)``, ``bin_size_s``, ``encoding/log_rates``
@@ -44,22 +51,38 @@ def predict_run(run: Path | str, data: Path | str, out: Path | str) -> list[Path
     (or ``true/traces``), ``true/<name>`` and ``observed/<name>``. Windows of the training split
     are among them.
 
+    With ``continuous`` all arrays run along the bins of the recording instead, ``(T, ...)``, each
+    bin once (:mod:`neuroduet.tasks.stitch`): ``time_s`` is the centre of each bin, ``interval``
+    the recorded interval it belongs to, ``split`` the split of the window it lies in (empty
+    between windows), ``valid`` whether activity was recorded. There is no ``start_s`` and no
+    ``trial``, and behaviours with one value per trial are left out.
+
     Args:
         run: Run folder.
         data: A recording, or a folder of recordings; those the run does not know are skipped.
         out: Folder to write.
+        continuous: Predict whole recordings.
+        overlap: Share of a window that it has in common with the next one, then.
 
     Returns:
         The files, in the order of the sessions' ids.
 
     Raises:
-        UserError: The run or the data cannot be read, or no recording is of a session of the run.
+        UserError: The run or the data cannot be read, no recording is of a session of the run, or
+            the overlap is not in ``[0, 1)``.
     """
     model = load_run(run)
     written = []
     for session in open_known_sessions(model, data):
-        path = Path(out) / f"{file_name(session.info.id)}.npz"
-        write_bytes(path, npz_bytes(session_predictions(as_predictor(model, [session]), session)))
+        path, predictor = (
+            Path(out) / f"{file_name(session.info.id)}.npz",
+            as_predictor(model, [session]),
+        )
+        if continuous:
+            found = recording_predictions(predictor, session, overlap)
+        else:
+            found = session_predictions(predictor, session)
+        write_bytes(path, npz_bytes(found))
         written.append(path)
     return written
 
@@ -127,6 +150,32 @@ def session_predictions(model: Predictor, session: SessionData) -> dict[str, np.
         for variant in task.variants(info):
             for modality, answer in collect(model, batches, task, [variant]).items():
                 found |= _named(name, modality, answer, info) | _truth(modality, answer, info)
+    return found
+
+
+def recording_predictions(
+    model: Predictor, session: Continuous, overlap: float = OVERLAP
+) -> dict[str, np.ndarray]:
+    """Predictions for every bin of one recording; see :func:`predict_run`."""
+    info = session.info
+    laid = cover(session.recorded_s, info.bin_size_s, info.max_bins, overlap)
+    found: dict[str, np.ndarray] = {
+        "time_s": laid.bin_start_s + info.bin_size_s / 2,
+        "interval": laid.interval,
+        "split": bin_splits(session, laid),
+        "valid": bin_validity(session, laid),
+        "units": np.asarray(info.units, dtype=str),
+        "bin_size_s": np.asarray(info.bin_size_s, dtype=np.float64),
+    }
+    for name in EXPORTED:
+        task = TASKS[name]
+        if isinstance(task, RegionReadout):
+            continue
+        for variant in task.variants(info):
+            for modality, answer in stitch(model, session, task, variant, laid).items():
+                named = _named(name, modality, answer, info) | _truth(modality, answer, info)
+                # The recording is one window; only classes have no axis of windows.
+                found |= {k: x if k.startswith("classes/") else x[0] for k, x in named.items()}
     return found
 
 

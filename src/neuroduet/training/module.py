@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -68,9 +69,11 @@ class Steps(IterableDataset[Step]):
                 epoch = step // self.per_epoch
                 plan = self._plan(epoch)
             generator = torch.Generator().manual_seed(step_seed(seed, step, 0))
+            moving = np.random.default_rng([seed, step])
             parts = []
             for session, windows in plan[step % self.per_epoch]:
-                batch = self.sessions[session].batch(windows)
+                recorded = self.sessions[session]
+                batch = recorded.batch(windows, recorded.moves(windows, moving))
                 parts.append(draw_part(batch, self.config, generator, self.regions[session]))
             yield step, parts
 

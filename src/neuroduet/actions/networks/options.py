@@ -49,7 +49,7 @@ class NetworkOptions(ModelOptions):
 
     hidden: int = Field(32, ge=1)
     layers: int = Field(2, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     members: int = Field(1, ge=1)
     window: int = Field(200, ge=2)
     batch: int = Field(16, ge=1)
@@ -64,7 +64,7 @@ class NetworkOptions(ModelOptions):
     smoothing: float = Field(0.0, ge=0)
     smooth_unlabelled: bool = False
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    noise: float = Field(0.1, ge=0)
+    noise: float = Field(0.3, ge=0)
     holdout: float = Field(0.0, ge=0, lt=1)
     patience: int = Field(5, ge=1)
     weak_weight: float = Field(0.5, ge=0)
@@ -128,7 +128,6 @@ class MSTCNOptions(NetworkOptions):
     """
 
     layers: int = Field(5, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)
     window: int = Field(400, ge=2)
     batch: int = Field(8, ge=1)
     smoothing: float = Field(0.15, ge=0)
@@ -138,6 +137,7 @@ class MSTCNOptions(NetworkOptions):
 def published_tcn() -> TCNOptions:
     """The TCN of the paper: windows of 1000, batch 8, Adam 1e-4, no class weights, 500 epochs."""
     return TCNOptions(
+        dropout=0.1,
         window=1000,
         batch=8,
         epochs=500,

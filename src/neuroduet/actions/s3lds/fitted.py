@@ -112,12 +112,12 @@ class FittedLatentModel:
         return Generated((mean + noise).numpy(), classes.numpy(), latents.numpy())
 
     def arrays(self) -> Arrays:
-        """All parameters, and the number of named classes."""
+        """All parameters, and how many features, latents and named classes there are."""
         parameters = {
             f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()
         }
-        sizes = np.array([self.network.features, self.network.latents])
-        return {**parameters, "sizes": sizes, "n_classes": np.array(self.n_classes)}
+        sizes = [self.network.features, self.network.latents, self.n_classes]
+        return {**parameters, "sizes": np.array(sizes)}
 
     def _inferred(
         self, features: Sequence[Float[np.ndarray, "_ D"]]
@@ -227,8 +227,7 @@ def _restore(
         for name, array in arrays.items()
         if name.startswith("network.")
     }
-    features, latents = (int(size) for size in arrays["sizes"])
-    n_classes = int(arrays["n_classes"])
+    features, latents, n_classes = (int(size) for size in arrays["sizes"])
     with torch.random.fork_rng(devices=[]):
         network = make(features, n_classes + options.extra_classes, latents)
     network.load_state_dict(state)

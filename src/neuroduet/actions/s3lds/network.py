@@ -96,7 +96,7 @@ class SwitchingNetwork(nn.Module):
         )
         self.emission = Emission(latents, features, options.decoder_hidden, options.noise)
         self.trust: Tensor
-        self.register_buffer("trust", torch.ones(()))
+        self.register_buffer("trust", torch.ones(1))
 
     def terms(self, batch: Windows, annealed: float) -> Terms:
         """The loss of a batch, term by term.
@@ -113,7 +113,7 @@ class SwitchingNetwork(nn.Module):
         if options.posterior == "smoothed":
             unknown = batch.valid & (batch.labels == UNLABELLED)
             teach = loss.distillation(log_q, batch.posterior, unknown)
-            terms["distillation"] = options.distil * self.trust * teach
+            terms["distillation"] = options.distil * self.trust[0] * teach
             log_q = shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
         pairs = batch.valid[:, 1:] & batch.valid[:, :-1]
         weight = annealed * options.latent_kl

@@ -112,7 +112,7 @@ class SwitchingOptions(LatentOptions):
     renew_after: float = Field(default=0.5, ge=0, le=1)
     distil: float = Field(default=1.0, ge=0)
     remember: bool = True
-    dynamics_trust: float = Field(default=3.0, ge=0)
+    dynamics_trust: float = Field(default=5.0, ge=0)
     classifier_trust: float = Field(default=1.0, ge=0)
     anneal: tuple[float, float] = (0.05, 0.3)
     decoding: Literal["classifier", "dynamics"] = "dynamics"

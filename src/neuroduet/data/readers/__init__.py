@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from neuroduet.data.readers.alf import AlfReader
+from neuroduet.data.readers.brainsets import BrainsetsReader
+from neuroduet.data.readers.nwb import NwbReader
 from neuroduet.data.readers.reader import Reader
+from neuroduet.data.readers.rows import RowsReader
 
 READERS: dict[str, Reader] = {
     "alf": AlfReader(),
+    "nwb": NwbReader(),
+    "rows": RowsReader(),
+    "brainsets": BrainsetsReader(),
 }
 """By the option of the command line that chooses them."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,8 @@ _NAME = re.compile(
 )
 _REVISION = re.compile(r"^#[\w.-]+#$")
 _SESSION = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+# What numpy raises where the header of a .npy file is damaged.
+_UNREADABLE = (ValueError, EOFError, OSError, TypeError, SyntaxError, TokenError, OverflowError)
 LONGEST_S = 2 * 24 * 3600.0
 """No session lasts longer (s): larger times are in another unit."""
 
@@ -126,9 +129,9 @@ def open_array(path: Path) -> np.ndarray:
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or "empty file"
-        if "pickle" in reason:
+        if "pickle" in reason or "Python objects" in reason:
             reason = "not a plain numpy array"
         raise UserError(
             f"{path} cannot be read ({reason}), expected a .npy array; download or export it again"

@@ -174,7 +174,8 @@ def read_participant(folder: Path, participant: str) -> Gait:
         )
     skipped = SKIPPED_FIRST_FILES.get(participant, 0)
     notes = [f"left out {path.name}, as the study does" for path in files[participant][:skipped]]
-    sensors, activities = [], []
+    sensors: list[np.ndarray] = []
+    activities: list[np.ndarray] = []
     for path in files[participant][skipped:]:
         gait = read_hugadb_file(path)
         notes += gait.notes

@@ -189,13 +189,14 @@ def _agreed_rate(path: Path, found: BoutLabels, rate_hz: float | None) -> float 
         raise UserError(
             f"{path} counts in seconds and does not say how many frames a second has; give --rate"
         )
-    if rate_hz is not None and found.rate_hz is not None:
-        if abs(rate_hz - found.rate_hz) > _RATE_TOLERANCE * rate_hz:
-            raise UserError(
-                f"{path} says {found.rate_hz:g} frames per second, but {rate_hz:g} was given or "
-                "found in the pose; correct the one that is wrong"
-            )
-    return rate_hz if rate_hz is not None else found.rate_hz
+    if rate_hz is None or found.rate_hz is None:
+        return rate_hz if rate_hz is not None else found.rate_hz
+    if abs(rate_hz - found.rate_hz) > _RATE_TOLERANCE * rate_hz:
+        raise UserError(
+            f"{path} says {found.rate_hz:g} frames per second, but {rate_hz:g} was given or found "
+            "in the pose; correct the one that is wrong"
+        )
+    return rate_hz
 
 
 def _agreed_length(

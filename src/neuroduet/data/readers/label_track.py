@@ -171,9 +171,7 @@ def count_bouts(classes: Int[np.ndarray, " T"], n_classes: int) -> Int[np.ndarra
     return np.bincount(begun, minlength=n_classes)
 
 
-def finished(
-    path: Path, track: LabelTrack, *, refuse_empty: bool = True
-) -> LabelTrack:
+def finished(path: Path, track: LabelTrack, *, refuse_empty: bool = True) -> LabelTrack:
     """The same track with its frames and bouts counted.
 
     Args:

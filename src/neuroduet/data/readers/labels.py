@@ -73,8 +73,9 @@ def load_labels(
     """
     path, choice = Path(path), choice or LabelChoice()
     found = LABEL_FORMATS[label_format(path)](path, choice)
-    turn = track_of_frames if isinstance(found, FrameLabels) else track_of_bouts
-    return turn(path, found, n_frames, rate_hz, classes, choice.rest)  # type: ignore[operator]
+    if isinstance(found, FrameLabels):
+        return track_of_frames(path, found, n_frames, rate_hz, classes, choice.rest)
+    return track_of_bouts(path, found, n_frames, rate_hz, classes, choice.rest)
 
 
 def label_format(path: Path | str) -> str:
@@ -87,7 +88,7 @@ def label_format(path: Path | str) -> str:
         UserError: It is missing, or none of them.
     """
     path = Path(path)
-    if path.is_file() and path.open("rb").read(4) == b"PAR1":
+    if path.is_file() and _starts_with(path, b"PAR1"):
         return "states"
     lines = read_lines(path)
     if lines[0].startswith(FIRST_LINE):
@@ -101,15 +102,20 @@ def label_format(path: Path | str) -> str:
     if _is_one_hot(lines):
         return "one-hot"
     raise UserError(
-        f"{path} is no file of labels that can be read: its first line is '{lines[0][:60]}'; known "
-        "are one-hot csv, BORIS tabular events, intervals (start, end, behaviour), Caltech "
+        f"{path} is no file of labels that can be read: its first line is '{lines[0][:60]}'; "
+        "known are one-hot csv, BORIS tabular events, intervals (start, end, behaviour), Caltech "
         "annotations, HuGaDB text and parquet tables of states"
     )
+
+
+def _starts_with(path: Path, word: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(word)) == word
 
 
 def _is_one_hot(lines: Sequence[str]) -> bool:
     separator = separator_of(lines[0])
     header = cells(lines[0], separator)
-    words = [word for word in header[1:] if not is_number(word)]
+    words = [word for word in header[1:] if not word or not is_number(word)]
     first = cells(lines[1], separator) if len(lines) > 1 else []
     return len(header) > 1 and len(words) == len(header) - 1 and all(map(is_number, first))

@@ -166,9 +166,7 @@ def _said(event: _Event) -> str:
     return f"{event.status} of '{event.behaviour}' at {event.time_s:g} s (row {event.row})"
 
 
-def _shared(
-    path: Path, table: Sequence[dict[str, str]], names: Sequence[str]
-) -> float | None:
+def _shared(path: Path, table: Sequence[dict[str, str]], names: Sequence[str]) -> float | None:
     """A number that is the same in all rows; several players' are joined by a semicolon."""
     name = next((name for name in names if name in table[0]), None)
     if name is None:

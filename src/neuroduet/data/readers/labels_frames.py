@@ -80,7 +80,9 @@ def read_states(path: Path, column: str | None = None) -> FrameLabels:
         chosen = one_of(path, "column", words, column)
         assert chosen is not None
         return _of_words(f"states in parquet ({chosen})", columns[chosen])
-    names = [name for name in columns if name.lower() not in (*_INDEX, "times", "__index_level_0__")]
+    names = [
+        name for name in columns if name.lower() not in (*_INDEX, "times", "__index_level_0__")
+    ]
     bad = [name for name in names if columns[name].dtype.kind not in "iufb"]
     if bad or len(names) < 2:
         raise UserError(
@@ -111,9 +113,10 @@ def _of_columns(path: Path, format: str, names: Sequence[str], values: np.ndarra
         background, ones = ones[:, 0], ones[:, 1:]
         wrong = np.flatnonzero((background == 1) == (ones.sum(1) > 0))
         if len(wrong):
+            row = wrong[0]
             raise UserError(
-                f"{path}, line {wrong[0] + 2}: found {background[wrong[0]] + ones[wrong[0]].sum()} "
-                f"ones with the {BACKGROUND}, expected exactly one; correct the row"
+                f"{path}, line {row + 2}: found {background[row] + ones[row].sum()} ones with the "
+                f"{BACKGROUND}, expected exactly one; correct the row"
             )
     several = ones.sum(1) > 1
     classes = np.where(ones.sum(1) == 1, ones.argmax(1), UNLABELLED)

@@ -102,9 +102,7 @@ def _bouts(
 ) -> BoutLabels:
     names = tuple(row[places["behaviour"]] for _, row in rows)
     if "" in names:
-        raise UserError(
-            f"{path}, row {rows[names.index('')][0]}: the behaviour is empty; name it"
-        )
+        raise UserError(f"{path}, row {rows[names.index('')][0]}: the behaviour is empty; name it")
     edges = {
         key: np.array(
             [number_in(path, n, header[places[key]], row[places[key]]) for n, row in rows],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -30,6 +30,8 @@ _WANTED = re.compile(
     r"(times|dlc|lightningPose|features|pawstates|ROIMotionEnergy))\.(.*\.)?(npy|pqt|csv)$"
 )
 """Names of the data sets that a recording is made of."""
+
+_REVISION = re.compile(r"#[\w.-]+#/")
 
 
 def session_ids(name: str) -> tuple[str, ...]:
@@ -157,19 +159,38 @@ def locate_session(one: Any, eid: str) -> Path:
                 "id, or download it: --remote"
             )
         sets = one.list_datasets(eid, details=True)
-        names = [name for name in sets["rel_path"] if _WANTED.search(name)] if len(sets) else []
-        wanted = sets[sets["rel_path"].isin(names)] if names else sets[:0]
+        names = newest_revisions(sets["rel_path"]) if len(sets) else []
         if not names:
             raise UserError(
                 f"session {eid} has none of the files of a recording (such as spikes.times.npy); "
                 "choose another one"
             )
-        identities = wanted.index.get_level_values(-1)
-        found = [one.load_dataset_from_id(one_id, download_only=True) for one_id in identities]
-    missing = [name for name, path in zip(wanted["rel_path"], found, strict=True) if path is None]
+        # Hashes tell what must be downloaded again; on disk they only cost time.
+        found, _ = one.load_datasets(
+            eid, names, download_only=True, assert_present=False, check_hash=not one.offline
+        )
+    missing = [name for name, path in zip(names, found, strict=True) if path is None]
     if missing:
         log.warning("session %s: ONE knows %s but it is not there", eid, ", ".join(missing[:5]))
     return Path(folder)
+
+
+def newest_revisions(names: Iterable[str]) -> list[str]:
+    """The data sets that a recording is made of, the newest revision of each.
+
+    Args:
+        names: Paths below the session, in any order.
+
+    Example:
+        >>> newest_revisions(["alf/#2023-01-01#/licks.times.npy", "alf/licks.times.npy", "a.mp4"])
+        ['alf/#2023-01-01#/licks.times.npy']
+    """
+    newest: dict[str, tuple[str, str]] = {}
+    for name in filter(_WANTED.search, names):
+        revision = "".join(_REVISION.findall(name))
+        bare = _REVISION.sub("", name)
+        newest[bare] = max(newest.get(bare, ("", "")), (revision, name))
+    return sorted(name for _, name in newest.values())
 
 
 @contextmanager

@@ -56,7 +56,8 @@ def read_dlc_csv(path: Path) -> PoseTracks:
     _require_video(path, lines, len(header))
     width = 1 + len(header["coords"])
     table = numbers_of(path, lines, len(header), width)
-    columns = [dict(zip(header, column, strict=True)) for column in zip(*header.values())]
+    stacked = zip(*header.values(), strict=True)
+    columns = [dict(zip(header, column, strict=True)) for column in stacked]
     return _tracks(path, columns, table[:, 0], table[:, 1:])
 
 

@@ -170,5 +170,5 @@ def _require_times(
 
 def _lost(found: np.ndarray, keypoints: Sequence[str]) -> list[str]:
     """A note on keypoints that were never found."""
-    never = [name for name, seen in zip(keypoints, found.any((0, 1)), strict=True) if not seen]
+    never = [keypoints[int(place)] for place in np.flatnonzero(~np.any(found, axis=(0, 1)))]
     return [f"never found in any frame: {', '.join(never)}"] if never else []

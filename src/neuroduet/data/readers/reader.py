@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch_brain.data import Data
@@ -66,6 +66,7 @@ class Found:
     dropped: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads recordings of one format.
 

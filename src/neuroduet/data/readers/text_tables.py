@@ -92,8 +92,6 @@ def numbers_of(
     Raises:
         UserError: There is no row, a row is shorter or longer, or a cell is no number.
     """
-    import pandas as pd
-
     body = lines[first:]
     if not body:
         raise UserError(f"{path} holds a header and no rows; export it again")
@@ -103,17 +101,28 @@ def numbers_of(
                 f"{path}, line {number}: found {line.count(separator) + 1} cells, expected "
                 f"{width} as in the header; the file is cut off or damaged, export it again"
             )
-    table = pd.read_csv(
-        StringIO("\n".join(body)),
-        header=None,
-        sep=separator,
-        skip_blank_lines=False,
-        float_precision="round_trip",
-        low_memory=False,
-    )
-    if any(table[column].dtype.kind not in "iuf" for column in table):
+    try:
+        rows = [_values(line.split(separator)) for line in body]
+    except ValueError:
         _name_the_cell(path, body, first, separator)
-    return table.to_numpy(dtype=np.float64)
+        raise
+    return np.array(rows, dtype=np.float64)
+
+
+def _values(words: list[str]) -> list[float]:
+    try:
+        return list(map(float, words))
+    except ValueError:
+        return [_value(word) for word in words]
+
+
+def _value(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        if cell.strip().lower() in _MISSING:
+            return float("nan")
+        raise
 
 
 def _name_the_cell(path: Path, body: Sequence[str], first: int, separator: str) -> None:
@@ -129,10 +138,8 @@ def _name_the_cell(path: Path, body: Sequence[str], first: int, separator: str) 
 
 def is_number(cell: str) -> bool:
     """Whether a cell holds a number or nothing."""
-    if cell.strip().lower() in _MISSING:
-        return True
     try:
-        float(cell)
+        _value(cell)
     except ValueError:
         return False
     return True

@@ -1,0 +1,73 @@
+"""The parts of a session that are read when its recording is opened."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch_brain.data import Data
+
+from neuroduet.config import DataConfig
+from neuroduet.data.columns import column, fields, groups
+from neuroduet.data.schema import neural_kind, recording_id, subject_id
+from neuroduet.data.sources import PerTrial, Series, open_per_trial, open_series
+from neuroduet.data.windows import Windows
+from neuroduet.types import Behaviour, SessionInfo
+
+
+def trial_table(recording: Data) -> dict[str, np.ndarray]:
+    """Columns of the trial table, one row per trial; none without one."""
+    trials = groups(recording).get("trials")
+    if trials is None:
+        return {}
+    return {name: np.asarray(column(trials, name)) for name in fields(trials)}
+
+
+def by_window(values: np.ndarray, trial: Int[np.ndarray, " W"]) -> np.ndarray:
+    """A trial column, one row per window."""
+    rows = values[trial.clip(min=0)] if len(values) else np.zeros(len(trial))
+    outside = trial < 0
+    if not outside.any():
+        return rows
+    if rows.dtype.kind in "iub":
+        rows = rows.astype(np.float64)
+    missing = np.nan if rows.dtype.kind == "f" else np.zeros((), rows.dtype)
+    return np.where(outside.reshape(-1, *(1,) * (rows.ndim - 1)), missing, rows)
+
+
+def recorded_times(recording: Data) -> Float[np.ndarray, "I 2"]:
+    """Start and end of every interval in which activity was recorded (s)."""
+    domain = groups(recording)[neural_kind(recording)].domain
+    return np.stack([domain.start, domain.end], axis=1).astype(np.float64)
+
+
+def open_source(recording: Data, behaviour: Behaviour, config: DataConfig) -> Series | PerTrial:
+    """Open a behaviour; nothing is cut into windows yet."""
+    group_name, _, field = behaviour.source.partition(".")
+    group, classes = groups(recording)[group_name], list(behaviour.classes)
+    if behaviour.per == "trial":
+        return open_per_trial(np.asarray(column(group, field)), classes)
+    return open_series(group, field, classes, config.windows.max_gap_s)
+
+
+def is_empty(source: Series | PerTrial, windows: Windows) -> bool:
+    """Whether no window can have a value, as for trial behaviours of windows outside trials."""
+    inside = windows.trial[windows.trial >= 0]
+    return isinstance(source, PerTrial) and not source.observed[inside].any()
+
+
+def session_info(
+    recording: Data, behaviours: tuple[Behaviour, ...], bin_size_s: float, max_bins: int
+) -> SessionInfo:
+    """What a model needs to know about the session of a checked recording."""
+    units = groups(recording)["units"]
+    regions = np.asarray(column(units, "region")) if "region" in units else None
+    return SessionInfo(
+        id=recording_id(recording),
+        subject=subject_id(recording),
+        neural=neural_kind(recording),
+        units=tuple(str(unit) for unit in np.asarray(column(units, "id"))),
+        regions=None if regions is None else tuple(str(region) for region in regions),
+        behaviours=behaviours,
+        bin_size_s=bin_size_s,
+        max_bins=max_bins,
+    )
