@@ -51,15 +51,18 @@ COMMANDS = {
         "--horizon",
         "--units",
         "--precision",
+        "--nulls",
         "--out",
     },
     "baselines": {"--data", "--out", "--sessions", "--config", "--set", "--networks"},
     "info": {"--json"},
     "embed": {"--out"},
-    "predict": {"--data", "--out"},
+    "predict": {"--data", "--out", "--continuous"},
     "actions": set(),
     "demo": {"--out"},
     "doctor": set(),
+    "benchmark": {"--data", "--suite", "--out", "--context", "--pretrain"},
+    "submit": {"--suite", "--data", "--out", "--label"},
     "ingest": {
         "--alf",
         "--nwb",
@@ -135,6 +138,21 @@ ACTIONS = {
         "--json",
     },
     "suggest": {"--data", "--out", "--bouts", "--source", "--recordings", "--json"},
+    "import": {
+        "--pose",
+        "--out",
+        "--labels",
+        "--rate",
+        "--check",
+        "--classes",
+        "--rest",
+        "--subject",
+        "--annotator",
+        "--observation",
+        "--unit",
+        "--poses",
+        "--session",
+    },
 }
 """Names that users' scripts rely on: changing one breaks them."""
 
@@ -369,6 +387,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
         "out": run / "scores.csv",
         "options": ActivityOptions(),
         "precision": "32",
+        "nulls": 0,
     }
     assert printed == ["the scores"]
 
@@ -382,6 +401,9 @@ def test_evaluate_passes_on_how_the_activity_tasks_are_asked(
     assert cli.main(words("evaluate", run, "--data", data, *options)) == 0
     assert seen["options"] == ActivityOptions(folds=5, horizon=3, units=("u1", "u2"))
     assert seen["precision"] == "bf16"
+    assert cli.main(words("evaluate", run, "--data", data, "--nulls", 99)) == 0
+    assert seen["nulls"] == 99
+    assert cli.main(words("evaluate", run, "--data", data, "--nulls", -1)) == 2
     assert cli.main(words("evaluate", run, "--data", data, "--precision", "bf61")) == 2
 
 
@@ -404,7 +426,9 @@ def test_the_other_commands_pass_everything_on(
     assert seen == {"run": run, "out": out}
     seen = replace("neuroduet.tasks.run", "predict_run")
     assert cli.main(words("predict", run, "--data", data, "--out", out)) == 0
-    assert seen == {"run": run, "data": data, "out": out}
+    assert seen == {"run": run, "data": data, "out": out, "continuous": False}
+    assert cli.main(words("predict", run, "--data", data, "--out", out, "--continuous")) == 0
+    assert seen["continuous"] is True
     seen = replace("neuroduet.tasks.run", "baselines")
     options = words("--data", data, "--out", out, "--set", "data.split.seed=3")
     assert cli.main(["baselines", *options]) == 0

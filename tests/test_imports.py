@@ -24,9 +24,10 @@ ROOMS = (
     {"losses", "losses_published", "metrics"},
     {"training"},
     {"tasks"},
+    {"benchmark"},
     {"report"},
     {"demo", "doctor", "console", "options"},
-    {"cli_actions", "cli_ingest"},
+    {"cli_actions", "cli_import", "cli_ingest", "cli_submit"},
     {"cli"},
 )
 """A room imports itself and the rooms of earlier lines."""
@@ -39,7 +40,7 @@ EXECUTES = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 ONLY_IN = {
     "lightning": {"training"},
     "matplotlib": {"report"},
-    "typer": {"cli", "cli_actions", "cli_ingest", "options"},
+    "typer": {"cli", "cli_actions", "cli_import", "cli_ingest", "cli_submit", "options"},
     "rich": {"console", "report"},
 }
 """Packages that only the shell may touch, and where."""

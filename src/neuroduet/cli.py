@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from neuroduet import __version__, cli_actions, cli_ingest
+from neuroduet import __version__, cli_actions, cli_import, cli_ingest, cli_submit
 from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
@@ -61,6 +61,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_actions.app)
 app.add_typer(cli_ingest.app)
+cli_actions.app.command("import")(cli_import.import_recording)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -237,6 +238,10 @@ def evaluate(
     horizon: Horizon = None,
     units: Units = None,
     precision: Precision = "32",
+    nulls: Annotated[
+        int,
+        typer.Option("--nulls", metavar="N", min=0, help="Draws of each null, for p-values."),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Score table to write; RUN/scores.csv."),
@@ -258,6 +263,7 @@ def evaluate(
             options=activity_options(folds, horizon, units),
             precision=half_or_single(precision),
             progress=report,
+            nulls=nulls,
         )
     print_scores(scores)
     write(f"the scores of every session are in {path}")
@@ -321,7 +327,7 @@ def predict(
         bool, typer.Option("--continuous", help="Predict whole recordings, every bin once.")
     ] = False,
 ) -> None:
-    """Write predicted rates and behaviours of every window, or of whole recordings."""
+    """Write predictions for every window or whole recording."""
     _require_run(run)
     _require(data)
     from neuroduet.tasks.run import predict_run
@@ -353,6 +359,10 @@ def doctor() -> None:
     print_findings(findings)
     if any(finding.remedy for finding in findings):
         raise typer.Exit(1)
+
+
+app.command()(cli_submit.benchmark)
+app.command()(cli_submit.submit)
 
 
 def _configure(preset: str, file: Path | None, settings: list[str]) -> Config:

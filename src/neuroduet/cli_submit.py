@@ -36,7 +36,7 @@ def benchmark(
         bool, typer.Option("--pretrain", help="Add the pretraining recordings.")
     ] = False,
 ) -> None:
-    """Make recordings of the IBL brain-wide benchmark ready for training."""
+    """Prepare recordings of the IBL brain-wide benchmark."""
     from neuroduet.benchmark.staging import stage_benchmark
 
     regimes = ("eval", "pretrain") if pretrain else ("eval",)
@@ -56,7 +56,7 @@ def submit(
         str, typer.Option("--label", metavar="NAME", help="Name on the leaderboard.")
     ],
 ) -> None:
-    """Write a submission to the IBL brain-wide benchmark, and score it."""
+    """Write and score a submission to that benchmark."""
     from neuroduet.benchmark.aggregate import aggregate
     from neuroduet.benchmark.runs import predict_suite
     from neuroduet.benchmark.scores import score_submission

@@ -22,7 +22,7 @@ from neuroduet.benchmark.layout import (
     trial_intervals,
 )
 from neuroduet.benchmark.staging import stage_benchmark
-from neuroduet.benchmark.suites import BEHAVIOUR_TASKS, HELD_OUT
+from neuroduet.benchmark.suites import BEHAVIOUR_TASKS
 from neuroduet.benchmark.truth import (
     activity_truth,
     behaviour_truth,
@@ -30,6 +30,7 @@ from neuroduet.benchmark.truth import (
     unit_regions,
     unpack_names,
 )
+from neuroduet.data.brainwide import HELD_OUT
 from neuroduet.data.schema import check
 from neuroduet.errors import UserError
 

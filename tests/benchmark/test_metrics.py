@@ -23,7 +23,6 @@ from neuroduet.benchmark.suites import (
     BEHAVIOUR_TASKS,
     FORMAT_VERSION,
     LONGEST_CONTEXT_S,
-    REGIONS,
     SEEDS,
     SUITES,
     TARGET_BINS,
@@ -31,6 +30,7 @@ from neuroduet.benchmark.suites import (
     primary_metric,
     task_id,
 )
+from neuroduet.data.brainwide import REGIONS
 
 WHY = "ibl-bwb-eval is not installed: pip install --no-deps ibl-bwb-eval==0.1.0"
 seeds = st.integers(0, 2**32 - 1)

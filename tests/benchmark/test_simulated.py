@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroduet.benchmark.suites import HELD_OUT, REGIONS
+from neuroduet.data.brainwide import HELD_OUT, REGIONS
 from neuroduet.simulate.brainwide import held_out, simulate_recording
 
 

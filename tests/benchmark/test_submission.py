@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from neuroduet.benchmark.submission import Entry, read_submission, write_submission
-from neuroduet.benchmark.suites import REGIONS
+from neuroduet.data.brainwide import REGIONS
 from neuroduet.errors import UserError
 
 

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 from torch_brain.data import Data, RegularTimeSeries
 
-from neuroduet.benchmark.layout import field, has_behaviour, normalisation, split_domain
+from neuroduet.benchmark.layout import (
+    field,
+    has_behaviour,
+    normalisation,
+    split_domain,
+)
 from neuroduet.benchmark.suites import (
     BEHAVIOUR_TASKS,
-    HELD_OUT,
-    RATE_HZ,
-    REGIONS,
-    SMALLEST_GAP_S,
     SPLITS,
     TARGET_S,
     BehaviourTask,
 )
+from neuroduet.data.brainwide import HELD_OUT, RATE_HZ, REGIONS, SMALLEST_GAP_S
 from neuroduet.data.columns import groups
 from neuroduet.data.schema import find_problems
 from neuroduet.errors import UserError

@@ -19,19 +19,15 @@ from torch_brain.data import Data, Interval
 from neuroduet.benchmark.suites import (
     BEHAVIOUR_TASKS,
     BIN_SIZE_S,
-    HELD_OUT,
-    RATE_HZ,
     SPLITS,
     TARGET_BINS,
     TARGET_S,
     BehaviourTask,
 )
+from neuroduet.data.brainwide import DATA_SET, HELD_OUT, RATE_HZ
 from neuroduet.data.columns import groups
 from neuroduet.data.schema import recording_id
 from neuroduet.errors import UserError
-
-DATA_SET = "ibl_brain_wide_bench_2026"
-"""Folder that holds ``eval`` and ``pretrain`` in a copy of the published data."""
 
 EDGE_S = 1e-6
 """Times closer than this are the same (s)."""

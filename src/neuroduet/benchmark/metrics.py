@@ -14,7 +14,7 @@ from scipy.special import xlogy
 from sklearn.metrics import average_precision_score
 
 from neuroduet import metrics
-from neuroduet.benchmark.suites import REGIONS
+from neuroduet.data.brainwide import REGIONS
 
 SMALLEST = 1e-9
 """Rates and deviances below this are none."""

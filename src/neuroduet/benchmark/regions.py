@@ -13,8 +13,9 @@ from torch_brain.data import Data
 from neuroduet.benchmark.checks import check_layout
 from neuroduet.benchmark.layout import find_benchmark
 from neuroduet.benchmark.submission import Entry
-from neuroduet.benchmark.suites import REGION_TASK, REGIONS, task_id
+from neuroduet.benchmark.suites import REGION_TASK, task_id
 from neuroduet.benchmark.truth import pack_names, unit_regions
+from neuroduet.data.brainwide import REGIONS
 from neuroduet.data.recording import load
 from neuroduet.data.schema import recording_id
 from neuroduet.errors import UserError

@@ -40,12 +40,12 @@ from neuroduet.benchmark.layout import (
 from neuroduet.benchmark.suites import (
     BEHAVIOUR_TASKS,
     BIN_SIZE_S,
-    HELD_OUT,
     LONGEST_CONTEXT_S,
     SPLITS,
     TARGET_S,
     check_suite,
 )
+from neuroduet.data.brainwide import HELD_OUT
 from neuroduet.data.columns import column, groups
 from neuroduet.data.recording import load, save
 from neuroduet.data.schema import recording_id, subject_id

@@ -19,11 +19,11 @@ from neuroduet.benchmark.suites import (
     BEHAVIOUR_TASKS,
     FORECAST_BINS,
     FORMAT_VERSION,
-    REGIONS,
     SUITES,
     TARGET_BINS,
     task_id,
 )
+from neuroduet.data.brainwide import REGIONS
 from neuroduet.errors import UserError
 
 TASK_IDS = tuple(task_id(suite, task) for suite, tasks in SUITES.items() for task in tasks)

@@ -17,7 +17,6 @@ FORMAT_VERSION = "0.1.0"
 BIN_SIZE_S = 0.02
 """Width of a bin (s); behaviour is sampled at the same 50 Hz."""
 
-RATE_HZ = 50.0
 TARGET_BINS = 50
 """Bins of a scored window."""
 
@@ -25,7 +24,6 @@ TARGET_S = 1.0
 LONGEST_CONTEXT_S = 20.0
 """Longest window, context and target together (s): the gap between splits."""
 
-SMALLEST_GAP_S = 20.0
 FORECAST_BINS = 5
 """Bins at the end of a window that forecasting predicts."""
 
@@ -33,9 +31,6 @@ SEEDS = (43, 44, 45, 46, 47)
 """Seeds that reported numbers are averaged over; at least three."""
 
 FEWEST_SEEDS = 3
-
-REGIONS = ("CB", "CNU", "CTXsp", "HB", "HPF", "HY", "Isocortex", "MB", "OLF", "TH")
-"""Cosmos regions, in the order of the columns of ``pred_proba``."""
 
 CLIPPED = frozenset({"r2", "poisson_d2", "bps"})
 """Metrics that read at least 0 when they are averaged."""
@@ -100,7 +95,7 @@ ACTIVITY_TASKS = ("co_smoothing", "forecasting")
 """Suite ``ts2``; scored by ``poisson_d2`` and ``bps``."""
 
 REGION_TASK = "unit_cosmos"
-"""Suite ``ts3``; scored by ``macro/f1-score`` over :data:`REGIONS`."""
+"""Suite ``ts3``; scored by ``macro/f1-score`` over :data:`~neuroduet.data.brainwide.REGIONS`."""
 
 SUITES: dict[str, tuple[str, ...]] = {
     "ts1": tuple(BEHAVIOUR_TASKS),
@@ -108,9 +103,6 @@ SUITES: dict[str, tuple[str, ...]] = {
     "ts3": (REGION_TASK,),
 }
 """Tasks of each suite."""
-
-HELD_OUT = "ts2_co_smoothing_is_held_out_"
-"""Column of ``units`` that marks the units co-smoothing hides, followed by ``val`` or ``test``."""
 
 
 def check_suite(suite: str) -> None:

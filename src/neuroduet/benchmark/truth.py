@@ -29,13 +29,13 @@ from neuroduet.benchmark.suites import (
     BIN_SIZE_S,
     FORECAST_BINS,
     REGION_TASK,
-    REGIONS,
     SUITES,
     TARGET_BINS,
     check_suite,
     task_id,
 )
 from neuroduet.data.binning import bin_events
+from neuroduet.data.brainwide import REGIONS
 from neuroduet.data.columns import groups
 from neuroduet.data.recording import load
 from neuroduet.data.schema import recording_id
@@ -129,7 +129,7 @@ def unit_regions(recording: Data, regime: str = "eval") -> tuple[list[str], np.n
         regime: ``eval`` keeps units of probes that passed; ``pretrain`` those that did not fail.
 
     Returns:
-        Ids, ``<recording>/<unit>``, and indices into :data:`~neuroduet.benchmark.suites.REGIONS`.
+        Ids, ``<recording>/<unit>``, and indices into :data:`~neuroduet.data.brainwide.REGIONS`.
     """
     units = groups(recording)["units"]
     region = np.asarray(units.region_cosmos).astype(str)

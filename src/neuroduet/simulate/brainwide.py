@@ -24,8 +24,7 @@ from torch_brain.data import (
     SubjectDescription,
 )
 
-from neuroduet.benchmark.layout import DATA_SET
-from neuroduet.benchmark.suites import HELD_OUT, RATE_HZ, REGIONS, SMALLEST_GAP_S
+from neuroduet.data.brainwide import DATA_SET, HELD_OUT, RATE_HZ, REGIONS, SMALLEST_GAP_S
 from neuroduet.data.recording import save
 from neuroduet.simulate.brainwide_signals import (
     GRID_START_S,

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.signal import lfilter
 from torch_brain.data import RegularTimeSeries
 
-from neuroduet.benchmark.suites import RATE_HZ, REGIONS
+from neuroduet.data.brainwide import RATE_HZ, REGIONS
 from neuroduet.simulate.streams import stream
 
 GRID_START_S = 0.513

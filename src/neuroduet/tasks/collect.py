@@ -94,9 +94,9 @@ def collect(
             parts.setdefault(name, []).append(part)
     return {
         name: Collected(
-            true=_stacked([true for true, _, _ in found]),
-            predicted=_stacked([predicted for _, predicted, _ in found]),
-            scored=_stacked([scored for _, _, scored in found]),
+            true=stacked([true for true, _, _ in found]),
+            predicted=stacked([predicted for _, predicted, _ in found]),
+            scored=stacked([scored for _, _, scored in found]),
         )
         for name, found in parts.items()
         if len(found) == len(batches)
@@ -173,7 +173,7 @@ def _like(mask: Tensor, values: Tensor) -> Tensor:
     return mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim))
 
 
-def _stacked(parts: Sequence[Tensor]) -> np.ndarray:
+def stacked(parts: Sequence[Tensor]) -> np.ndarray:
     """Batches one after the other; shorter ones are padded with zeros (false) at their end."""
     if parts[0].ndim < 2:
         return torch.cat(list(parts)).numpy()

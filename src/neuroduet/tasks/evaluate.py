@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int
 
 from neuroduet.errors import unknown
 from neuroduet.tasks import GROUPS, TASKS, task_names
-from neuroduet.tasks.collect import Collected, collect, grouped
+from neuroduet.tasks.chance import against_nulls, beside, imposter_draws, pairing_draws
+from neuroduet.tasks.collect import collect, grouped
+from neuroduet.tasks.imposters import deeds_by_session
+from neuroduet.tasks.measure import ScoredWindows, UnitRow, measure
+from neuroduet.tasks.nulls import IMPOSTER, Null
 from neuroduet.tasks.oracle import Oracle
 from neuroduet.tasks.questions import Notebook
 from neuroduet.tasks.regions import Embedder, RegionReadout
-from neuroduet.tasks.scoring import Measured, conditions, score_activity, score_behaviour
+from neuroduet.tasks.scoring import conditions
 from neuroduet.tasks.task import USUAL, ActivityOptions, SessionData, Task
-from neuroduet.types import NEURAL, Batch, Predictor, Score
+from neuroduet.types import Predictor, Score
 
 log = logging.getLogger(__name__)
-
-UnitRow = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +34,12 @@ class Evaluation:
         scores: One per predictor, session, task, target and metric.
         units: The same per unit, for scores of activity: ``model``, ``session``, ``task``,
             ``target``, ``unit``, ``region``, ``metric``, ``value``, ``rate_hz``, ``split``.
+        nulls: Every score beside its distribution under each null, if these were asked for.
     """
 
     scores: list[Score]
     units: list[UnitRow]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Windows:
-    """The windows of one session's split; what every task and predictor is scored on."""
-
-    session: SessionData
-    batches: list[Batch]
-    condition: np.ndarray | None
-    split: str
-    blind: bool
-    options: ActivityOptions
+    nulls: list[Null] = field(default_factory=list)
 
 
 def evaluate(
@@ -60,6 +51,7 @@ def evaluate(
     blind: bool = True,
     options: ActivityOptions = USUAL,
     notebook: Notebook | None = None,
+    nulls: int = 0,
 ) -> Evaluation:
     """Score predictors on the windows of a split.
 
@@ -79,6 +71,8 @@ def evaluate(
             questions about units by a short way of its own sees all activity and is trusted.
         options: How the activity tasks are asked.
         notebook: Where answers to many questions are kept meanwhile, and who is told of progress.
+        nulls: Draws of every null (:mod:`neuroduet.tasks.nulls`); 0 for none. Each scores all
+            answers anew, and each imposter session is one more prediction.
 
     Returns:
         The scores. ``oracle`` is filled in for the activity of simulated sessions.
@@ -94,8 +88,14 @@ def evaluate(
     notebook = notebook or Notebook()
     scores: list[Score] = []
     units: list[UnitRow] = []
+    chance: list[Null] = []
+    deeds = deeds_by_session(sessions, split, batch_size) if nulls else {}
     for session in sessions:
-        windows = _windows(session, split, batch_size, blind, options)
+        windows = replace(
+            _windows(session, split, batch_size, blind, options),
+            draws=nulls,
+            others=tuple(d for name, d in deeds.items() if name != session.info.id)[:nulls],
+        )
         for name in names:
             task = TASKS[name]
             if not isinstance(task, RegionReadout) and windows.batches:
@@ -106,14 +106,18 @@ def evaluate(
                         name,
                         _reason(name, options),
                     )
-                found, rows = _score_task(predictors, windows, task, notebook)
-                scores += found
-                units += rows
+                found = _score_task(predictors, windows, task, notebook)
+                scores += found.scores
+                units += found.units
+                chance += found.nulls
     for name in names:
         readout = TASKS[name]
         if isinstance(readout, RegionReadout):
-            scores += _score_regions(predictors, readout, [s.info.id for s in sessions], split)
-    return Evaluation(scores=scores, units=units)
+            asked = [s.info.id for s in sessions]
+            found = _score_regions(predictors, readout, asked, split, nulls)
+            scores += found.scores
+            chance += found.nulls
+    return Evaluation(scores=scores, units=units, nulls=chance)
 
 
 def _reason(task: str, options: ActivityOptions) -> str:
@@ -127,7 +131,7 @@ def _reason(task: str, options: ActivityOptions) -> str:
 
 def _windows(
     session: SessionData, split: str, batch_size: int, blind: bool, options: ActivityOptions
-) -> _Windows:
+) -> ScoredWindows:
     indices = session.indices(split)
     if len(indices) == 0:
         log.warning("session '%s' has no %s windows and is not scored", session.info.id, split)
@@ -135,7 +139,7 @@ def _windows(
     batches = [session.batch(indices[start : start + batch_size]) for start in starts]
     aligned = bool(batches) and _are_trials(np.asarray(session.windows.trial))
     condition = conditions(batches, session.info.behaviours) if aligned else None
-    return _Windows(
+    return ScoredWindows(
         session=session,
         batches=batches,
         condition=condition,
@@ -151,81 +155,81 @@ def _are_trials(trial: Int[np.ndarray, " W"]) -> bool:
 
 
 def _score_task(
-    predictors: Sequence[Predictor], windows: _Windows, task: Task, notebook: Notebook
-) -> tuple[list[Score], list[UnitRow]]:
+    predictors: Sequence[Predictor], windows: ScoredWindows, task: Task, notebook: Notebook
+) -> Evaluation:
     best = {}
     if task.oracle is not None:
         oracle = Oracle("oracle", task.oracle, [windows.session])
-        known = _score_one(oracle, windows, task, {}, Notebook())[0]
+        known = _score_one(oracle, replace(windows, draws=0), task, {}, Notebook()).scores
         best = {(s.target, s.metric): s.value for s in known}
-    scores: list[Score] = []
-    units: list[UnitRow] = []
-    for predictor in predictors:
-        found, rows = _score_one(predictor, windows, task, best, notebook)
-        scores += found
-        units += rows
-    return scores, units
+    parts = [_score_one(p, windows, task, best, notebook) for p in predictors]
+    return Evaluation(
+        scores=[score for part in parts for score in part.scores],
+        units=[row for part in parts for row in part.units],
+        nulls=[null for part in parts for null in part.nulls],
+    )
 
 
 def _score_one(
     predictor: Predictor,
-    windows: _Windows,
+    windows: ScoredWindows,
     task: Task,
     best: dict[tuple[str, str], float],
     notebook: Notebook,
-) -> tuple[list[Score], list[UnitRow]]:
+) -> Evaluation:
     """Scores of one predictor in one task; ``best`` holds the oracle's by (target, metric)."""
     info = windows.session.info
-    scores: list[Score] = []
-    units: list[UnitRow] = []
+    whole = Evaluation(scores=[], units=[])
     for group in grouped(task.variants(info, windows.options)):
         answers = collect(predictor, windows.batches, task, group, windows.blind, notebook)
+        drawn = imposter_draws(predictor, windows, task, group) if windows.draws else {}
         for modality, found in answers.items():
             target = group[0].targets[modality]
-            measured, rows = _measure(found, modality, windows)
+            measured, rows = measure(found, modality, windows)
             place = {"model": predictor.name, "session": info.id, "task": task.name}
-            for m in measured:
-                name = target + m.channel
-                scores.append(
-                    Score(
-                        **place,
-                        target=name,
-                        metric=m.metric,
-                        value=float(m.value),
-                        n=m.n,
-                        null=float(m.null),
-                        oracle=best.get((name, m.metric), float("nan")),
-                        split=windows.split,
-                    )
+            scores = [
+                Score(
+                    **place,
+                    target=target + m.channel,
+                    metric=m.metric,
+                    value=float(m.value),
+                    n=m.n,
+                    null=float(m.null),
+                    oracle=best.get((target + m.channel, m.metric), float("nan")),
+                    split=windows.split,
                 )
+                for m in measured
+            ]
             where = place | {"target": target, "split": windows.split}
-            units += [where | row for row in rows]
-    return scores, units
-
-
-def _measure(
-    found: Collected, modality: str, windows: _Windows
-) -> tuple[list[Measured], list[UnitRow]]:
-    info = windows.session.info
-    if modality == NEURAL:
-        activity = score_activity(found, info, windows.condition)
-        return activity.measured, activity.units
-    behaviour = next(b for b in info.behaviours if b.name == modality)
-    counts = None
-    if behaviour.kind == "categorical":
-        counts = np.asarray(windows.session.statistics.class_counts[modality]).astype(np.int64)
-    return score_behaviour(found, behaviour, counts), []
+            whole.scores.extend(scores)
+            whole.units.extend(where | row for row in rows)
+            if windows.draws:
+                draws = pairing_draws(found, modality, target, task.name, windows)
+                draws[IMPOSTER] = drawn.get(modality, [])
+                whole.nulls.extend(against_nulls(scores, target, draws))
+    return whole
 
 
 def _score_regions(
-    predictors: Sequence[Predictor], readout: RegionReadout, wanted: list[str], split: str
-) -> list[Score]:
-    scores: list[Score] = []
+    predictors: Sequence[Predictor],
+    readout: RegionReadout,
+    wanted: list[str],
+    split: str,
+    draws: int,
+) -> Evaluation:
+    whole = Evaluation(scores=[], units=[])
+    asked = replace(readout, shuffles=draws) if draws else readout
     for predictor in predictors:
         if isinstance(predictor, Embedder):
-            found = readout.score(
+            found = asked.score_with_nulls(
                 predictor.name, predictor.embeddings(), predictor.sessions, wanted, split
             )
             # The majority rows depend on the regions only: one copy is enough.
-            scores += [s for s in found if not scores or s.model == predictor.name]
-    return scores
+            first = not whole.scores
+            whole.scores.extend(s for s, _ in found if first or s.model == predictor.name)
+            whole.nulls.extend(
+                beside(score, "shuffled", values)
+                for score, values in found
+                if draws and score.model == predictor.name
+            )
+    return whole

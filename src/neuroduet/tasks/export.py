@@ -74,10 +74,8 @@ def predict_run(
     model = load_run(run)
     written = []
     for session in open_known_sessions(model, data):
-        path, predictor = (
-            Path(out) / f"{file_name(session.info.id)}.npz",
-            as_predictor(model, [session]),
-        )
+        path = Path(out) / f"{file_name(session.info.id)}.npz"
+        predictor = as_predictor(model, [session])
         if continuous:
             found = recording_predictions(predictor, session, overlap)
         else:

@@ -90,23 +90,36 @@ class RegionReadout:
         Raises:
             UserError: Embeddings differ in width or do not have one row per unit.
         """
+        found = self.score_with_nulls(model, embeddings, infos, wanted, split)
+        return [score for score, _ in found]
+
+    def score_with_nulls(
+        self,
+        model: str,
+        embeddings: Mapping[str, np.ndarray],
+        infos: Sequence[SessionInfo],
+        wanted: Sequence[str] | None = None,
+        split: str = "test",
+    ) -> list[tuple[Score, list[float]]]:
+        """The same as :meth:`score`, each with the scores after every label shuffle."""
         units = _gather(embeddings, infos, self.smallest)
         if len(np.unique(units.labels)) < 2:
             log.info("regions are not scored: fewer than two have %d units", self.smallest)
             return []
         generator = np.random.default_rng(self.seed)
         fold = _folds(units.sessions, units.labels, self.folds, generator)
-        guesses, known = _cross_validated(units, fold, self.shuffles, generator)
+        shuffling = np.random.default_rng([self.seed, 1])
+        guesses, known = _cross_validated(units, fold, self.shuffles, generator, shuffling)
         return [
-            replace(score, split=split)
+            (replace(score, split=split), nulls)
             for session in np.unique(units.sessions).tolist()
             if wanted is None or session in wanted
-            for score in self._rows(model, session, units, guesses, known)
+            for score, nulls in self._rows(model, session, units, guesses, known)
         ]
 
     def _rows(
         self, model: str, session: str, units: _Units, guesses: np.ndarray, known: np.ndarray
-    ) -> list[Score]:
+    ) -> list[tuple[Score, list[float]]]:
         """Scores of one session; columns of guesses: fitted, majority, then one per shuffle."""
         chosen = known & (units.sessions == session)
         if not chosen.any():
@@ -118,18 +131,17 @@ class RegionReadout:
             values = [float(measure(units.labels[chosen], g)) for g in guesses[:, chosen]]
             null = float(np.mean(values[2:]))
             for who, value in ((model, values[0]), ("majority", values[1])):
-                rows.append(
-                    Score(
-                        model=who,
-                        session=name,
-                        task=self.name,
-                        target="region",
-                        metric=metric,
-                        value=value,
-                        n=int(chosen.sum()),
-                        null=null if who == model else value,
-                    )
+                score = Score(
+                    model=who,
+                    session=name,
+                    task=self.name,
+                    target="region",
+                    metric=metric,
+                    value=value,
+                    n=int(chosen.sum()),
+                    null=null if who == model else value,
                 )
+                rows.append((score, values[2:]))
         return rows
 
 
@@ -218,10 +230,15 @@ def _folds(
 
 
 def _cross_validated(
-    units: _Units, fold: Int[np.ndarray, " U"], shuffles: int, generator: np.random.Generator
+    units: _Units,
+    fold: Int[np.ndarray, " U"],
+    shuffles: int,
+    generator: np.random.Generator,
+    shuffling: np.random.Generator,
 ) -> tuple[Int[np.ndarray, "G U"], Bool[np.ndarray, " U"]]:
     """Out-of-fold guesses: fitted, majority class, one per shuffle; and which units have one.
 
+    Shuffles have a generator of their own: how many there are does not change the fitted guesses.
     Units of a region that their training folds do not hold cannot be named and are left out.
     """
     guesses = np.zeros((2 + shuffles, len(fold)), dtype=np.int64)
@@ -237,7 +254,7 @@ def _cross_validated(
         guesses[0, test] = _fit(x, y, strength).predict(new)
         guesses[1, test] = np.bincount(y).argmax()
         for shuffle in range(shuffles):
-            shuffled = _shuffled(y, units.sessions[train], generator)
+            shuffled = _shuffled(y, units.sessions[train], shuffling)
             guesses[2 + shuffle, test] = _fit(x, shuffled, strength).predict(new)
     return guesses, known
 

@@ -19,6 +19,7 @@ from neuroduet.tasks import GROUPS, TASKS, task_names
 from neuroduet.tasks.evaluate import Evaluation, evaluate
 from neuroduet.tasks.export import embed_run, predict_run
 from neuroduet.tasks.known import as_predictor, open_known_sessions
+from neuroduet.tasks.nulls import Null
 from neuroduet.tasks.oracle import oracles
 from neuroduet.tasks.questions import Notebook, Progress
 from neuroduet.tasks.task import USUAL, ActivityOptions, Task
@@ -32,6 +33,12 @@ log = logging.getLogger(__name__)
 
 COLUMNS = [field.name for field in fields(Score)]
 """Columns of ``scores.csv``, in order."""
+
+SCORE_KEYS = ["model", "session", "task", "target", "metric", "split"]
+"""Columns that say which score a row is."""
+
+NULL_COLUMNS = ["null_mean", "null_sd", "p_value"]
+"""Columns that scores with nulls have besides."""
 
 UNIT_COLUMNS = [
     "model",
@@ -59,6 +66,7 @@ def evaluate_run(
     options: ActivityOptions = USUAL,
     precision: Literal["32", "bf16"] = "32",
     progress: Progress | None = None,
+    nulls: int = 0,
 ) -> pd.DataFrame:
     """Score a finished run on its test windows and write the tables.
 
@@ -77,6 +85,9 @@ def evaluate_run(
         precision: ``bf16`` computes the activity tasks in half precision, about twice as fast
             where the processor knows it; scores differ in the third decimal.
         progress: Told how far the activity tasks are.
+        nulls: Draws of every null (:mod:`neuroduet.tasks.nulls`); 0 for none. Scores then have the
+            columns :data:`NULL_COLUMNS` too, from the null ``shifted`` (``shuffled`` for regions),
+            and all nulls are written to ``<name>_nulls.csv``.
 
     Returns:
         The scores, with the columns :data:`COLUMNS`.
@@ -94,7 +105,7 @@ def evaluate_run(
     asked = (tasks, options, precision)
     notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), progress)
     predictor = as_predictor(model, opened)
-    found = evaluate([predictor], opened, tasks, options=options, notebook=notebook)
+    found = evaluate([predictor], opened, tasks, options=options, notebook=notebook, nulls=nulls)
     table = _write(found, path)
     partial.unlink(missing_ok=True)
     return table
@@ -153,8 +164,21 @@ def _asks(task: str, session: Session, options: ActivityOptions) -> bool:
 
 
 def score_table(found: Evaluation) -> pd.DataFrame:
-    """The scores as a table with the columns :data:`COLUMNS`."""
-    return pd.DataFrame([asdict(score) for score in found.scores], columns=COLUMNS)
+    """The scores as a table with the columns :data:`COLUMNS`, and with nulls their columns too."""
+    table = pd.DataFrame([asdict(score) for score in found.scores], columns=COLUMNS)
+    if not found.nulls:
+        return table
+    nulls = null_table(found)
+    region = nulls.task == TASKS["regions"].name
+    usual = nulls[(nulls.null == "shifted") | region][[*SCORE_KEYS, *NULL_COLUMNS]]
+    return table.merge(usual, how="left", on=SCORE_KEYS, validate="one_to_one")
+
+
+def null_table(found: Evaluation) -> pd.DataFrame:
+    """The nulls as a table with the fields of :class:`~neuroduet.tasks.nulls.Null`."""
+    return pd.DataFrame(
+        [asdict(null) for null in found.nulls], columns=[field.name for field in fields(Null)]
+    )
 
 
 def unit_table(found: Evaluation) -> pd.DataFrame:
@@ -166,5 +190,11 @@ def _write(found: Evaluation, path: Path) -> pd.DataFrame:
     table, units = score_table(found), io.BytesIO()
     unit_table(found).to_parquet(units, index=False)
     write_bytes(path.with_name(f"{path.stem}_units.parquet"), units.getvalue())
+    nulls = path.with_name(f"{path.stem}_nulls.csv")
+    if found.nulls:
+        write_text(nulls, null_table(found).to_csv(index=False))
+    else:
+        # Nulls of an earlier evaluation would stand beside scores that are not theirs.
+        nulls.unlink(missing_ok=True)
     write_text(path, table.to_csv(index=False))
     return table

@@ -190,6 +190,23 @@ def test_the_rest_cannot_be_told_where_behaviours_overlap(tmp_path: Path) -> Non
     )
 
 
+def test_tabs_and_empty_cells_at_the_end_do_not_matter(tmp_path: Path) -> None:
+    lines = [
+        line + ",Comment" * (n == 0) + "," * (n > 0) for n, line in enumerate(NEW.splitlines())
+    ]
+    text = "\n".join(lines).replace(",", "\t") + "\n\n"
+    assert load_labels(put(tmp_path, text)).report.counts["rear"] == 30
+
+
+def test_aggregated_events_of_boris_are_intervals(tmp_path: Path) -> None:
+    text = (
+        "Observation id,FPS,Subject,Behavior,Behavior type,Start (s),Stop (s)\n"
+        "v1,30.0,m1,rear,STATE,1.0,2.0\nv1,30.0,m1,groom,STATE,3.0,4.5\n"
+    )
+    track = load_labels(put(tmp_path, text), 300)
+    assert track.report.counts == {"rear": 30, "groom": 45}
+
+
 TABLE = "start_s,end_s,behaviour\n1.0,2.0,rear\n3.0,4.0,groom\n"
 
 
@@ -238,7 +255,7 @@ INTERVALS: dict[str, tuple[Callable[[str], str], str]] = {
                           "not whole numbers"),
     "two videos": (lambda text: "file," + text.replace("\n1", "\na,1").replace("\n3", "\nb,3"),
                    "several values of observation: a, b"),
-    "two people": (lambda text: "Annotator," + text.replace("\n1", "\nx,1").replace("\n3", "\ny,3"),
+    "two people": (lambda text: "Rater," + text.replace("\n1", "\nx,1").replace("\n3", "\ny,3"),
                    "several values of annotator: x, y"),
 }  # fmt: skip
 

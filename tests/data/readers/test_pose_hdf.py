@@ -105,6 +105,13 @@ def attribute(name: str, key: str, value: object) -> Callable[[h5py.File], None]
     return change
 
 
+def drop_attribute(name: str, key: str) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[name].attrs[key]
+
+    return change
+
+
 G = "df_with_missing"
 DLC_DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "no values": (drop(f"{G}/block0_values"), "no dataset 'block0_values'"),
@@ -119,6 +126,11 @@ DLC_DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "wild code": (edit(f"{G}/block0_items_label1", 0, 99), "points outside its 3 words"),
     "infinite": (edit(f"{G}/block0_values", (0, 0), np.inf), "an infinite coordinate"),
     "percent": (edit(f"{G}/block0_values", (0, 2), 55.0), "divide it by 100"),
+    "ragged header": (
+        put(f"{G}/block0_items_label0", np.zeros(4, int)),
+        "block0_items differ in length",
+    ),
+    "no levels": (drop_attribute(G, "block0_items_nlevels"), "0 names of columns"),
     "one header row": (attribute(G, "block0_items_variety", "regular"), "no dataset"),
 }
 

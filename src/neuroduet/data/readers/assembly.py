@@ -18,6 +18,7 @@ from torch_brain.data import (
 )
 
 from neuroduet.data.readers.alf_files import LONGEST_S
+from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import ReadOptions, RegionLevel
 from neuroduet.data.readers.regions import UNKNOWN, rename_regions
 from neuroduet.data.schema import SERIES, find_problems
@@ -249,9 +250,7 @@ def assemble(
     described: dict[str, Any] = {"behaviours": offer_table(offers)} if offers else {}
     if subject:
         described["subject"] = SubjectDescription(id=ascii_text(subject))
-    recording = Data(
-        session=SessionDescription(id=session), domain=domain, **described, **present
-    )
+    recording = Data(session=SessionDescription(id=session), domain=domain, **described, **present)
     require_usable(path, recording)
     return recording
 
@@ -269,37 +268,3 @@ def require_usable(path: str, recording: Data) -> None:
     problems = find_problems(recording)
     if problems:
         raise UserError(f"{path} cannot be used: {'; '.join(problems)}")
-
-
-def ascii_text(text: str) -> str:
-    """Text as a recording can keep it: letters outside ASCII become their escapes.
-
-    Example:
-        >>> ascii_text("souris é")
-        'souris \\\\xe9'
-    """
-    return text.encode("ascii", "backslashreplace").decode("ascii").strip()
-
-
-def field_name(text: str, taken: Sequence[str] = ()) -> str:
-    """A name that a group of a recording can have.
-
-    Args:
-        text: What the source calls it.
-        taken: Names that are given already.
-
-    Returns:
-        Letters, digits and underscores; numbered if the name is taken.
-
-    Example:
-        >>> field_name("Eye position (left)"), field_name("x", ["x"])
-        ('Eye_position_left', 'x_2')
-    """
-    clean = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in text)
-    name = "_".join(part for part in clean.split("_") if part) or "series"
-    if name[0].isdigit():
-        name = f"series_{name}"
-    unique, number = name, 2
-    while unique in taken:
-        unique, number = f"{name}_{number}", number + 1
-    return unique

@@ -11,12 +11,7 @@ import numpy as np
 from torch_brain.data import ArrayDict, Data, SessionDescription
 
 from neuroduet.data.columns import column, fields, groups
-from neuroduet.data.readers.assembly import (
-    Offer,
-    kept_units,
-    offer_table,
-    require_usable,
-)
+from neuroduet.data.readers.assembly import Offer, kept_units, offer_table, require_usable
 from neuroduet.data.readers.hdf5_files import text_of
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.data.readers.regions import rename_regions

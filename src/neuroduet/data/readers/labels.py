@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neuroduet.data.readers.hugadb import is_hugadb, read_hugadb_labels
-from neuroduet.data.readers.label_frames import track_of_bouts, track_of_frames
+from neuroduet.data.readers.label_conversion import track_of_bouts, track_of_frames
 from neuroduet.data.readers.label_track import (
     BoutLabels,
     FrameLabels,
@@ -16,8 +16,8 @@ from neuroduet.data.readers.label_track import (
 )
 from neuroduet.data.readers.labels_boris import boris_header, read_boris
 from neuroduet.data.readers.labels_caltech import FIRST_LINE, read_caltech
-from neuroduet.data.readers.labels_frames import read_one_hot, read_states
 from neuroduet.data.readers.labels_intervals import is_interval_header, read_intervals
+from neuroduet.data.readers.labels_per_frame import read_one_hot, read_states
 from neuroduet.data.readers.text_tables import (
     cells,
     is_number,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroduet.data.readers.label_frames import checked_bouts
+from neuroduet.data.readers.label_conversion import checked_bouts
 from neuroduet.data.readers.label_track import BoutLabels, LabelChoice, one_of
 from neuroduet.data.readers.text_tables import (
     cells,

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from neuroduet.data.readers.label_frames import checked_bouts
+from neuroduet.data.readers.label_conversion import checked_bouts
 from neuroduet.data.readers.label_track import BoutLabels, LabelChoice, one_of
 from neuroduet.data.readers.text_tables import (
     cells,

@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
 
-from neuroduet.data.readers.assembly import Offer, assemble, ascii_text, require_one_clock
+from neuroduet.data.readers.assembly import Offer, assemble, require_one_clock
 from neuroduet.data.readers.hdf5_files import opened, text_of
 from neuroduet.data.readers.mapping import read_mapping
+from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.nwb_series import NwbSeries, find_series, read_series
 from neuroduet.data.readers.nwb_tables import NwbTrials, read_trials
 from neuroduet.data.readers.nwb_units import has_spikes, read_units, unit_table

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from torch_brain.data import IrregularTimeSeries
 
-from neuroduet.data.readers.assembly import field_name, require_seconds
+from neuroduet.data.readers.assembly import require_seconds
 from neuroduet.data.readers.hdf5_files import text_of
+from neuroduet.data.readers.naming import field_name
 from neuroduet.data.readers.nwb_tables import require_dataset
 from neuroduet.errors import UserError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from neuroduet.data.readers.assembly import ascii_text, field_name
 from neuroduet.data.readers.hdf5_files import text_of
+from neuroduet.data.readers.naming import ascii_text, field_name
 from neuroduet.data.readers.reader import ReadOptions
 from neuroduet.data.readers.trial_filters import kept_trials
 from neuroduet.data.schema import SPLIT_NAMES

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch_brain.data import Data
 
 from neuroduet.data.readers.frame_recording import frame_recording, frame_times
-from neuroduet.data.readers.label_frames import track_of_bouts
+from neuroduet.data.readers.label_conversion import track_of_bouts
 from neuroduet.data.readers.label_track import LabelChoice, LabelReport, LabelTrack, finished
 from neuroduet.data.readers.labels_intervals import interval_columns, read_intervals
 from neuroduet.data.readers.pose import PoseTracks, load_pose

@@ -114,7 +114,7 @@ def _fixed_header(path: Path, group: h5py.Group, key: str) -> list[tuple[str, ..
     if text_of(group.attrs.get(f"{key}_variety", "")) != "multi":
         return [(word,) for word in words_in(path, dataset(path, group, key))]
     levels = []
-    for level in range(int(group.attrs[f"{key}_nlevels"])):
+    for level in range(int(group.attrs.get(f"{key}_nlevels", 0))):
         words = np.array(words_in(path, dataset(path, group, f"{key}_level{level}")))
         codes = numbers_in(path, dataset(path, group, f"{key}_label{level}"), 1)
         if codes.min(initial=0) < 0 or codes.max(initial=-1) >= len(words):
@@ -123,6 +123,10 @@ def _fixed_header(path: Path, group: h5py.Group, key: str) -> list[tuple[str, ..
                 f"{len(words)} words; export the file again"
             )
         levels.append(words[codes.astype(np.int64)])
+    if len({len(level) for level in levels}) > 1:
+        raise UserError(
+            f"{path}: header rows of {group.name}/{key} differ in length; export the file again"
+        )
     return [tuple(map(str, column)) for column in zip(*levels, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Tables of rows, one per trial, in parquet or arrow files: where they lie and how to read them."""
+"""Tables with a row per trial, in parquet or arrow files: where they lie, how to read them."""
 
 from __future__ import annotations
 

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from torch_brain.data import Data
 
-from neuroduet.data.arrays import from_arrays
-from neuroduet.data.readers.assembly import (
-    ascii_text,
-    kept_units,
-    region_columns,
-    require_seconds,
-    require_unit_ids,
-    require_usable,
-)
+from neuroduet.data.readers.assembly import require_usable
 from neuroduet.data.readers.mapping import read_mapping
 from neuroduet.data.readers.mat_files import Value, mat_names, read_mat
+from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import Found, ReadOptions
-from neuroduet.data.readers.table_mapping import TableMapping, Times, Values
+from neuroduet.data.readers.table_activity import TableArrays
+from neuroduet.data.readers.table_arrays import build
+from neuroduet.data.readers.table_mapping import TableMapping
 from neuroduet.errors import UserError, unknown
 
-ORDERS = (
-    ("trials", "bins", "units"),
-    ("trials", "bins", "channels"),
-    ("trials", "bins"),
-    ("time", "units"),
-    ("time", "channels"),
-    ("trials",),
-    ("time",),
-)
-"""Axes as a recording wants them."""
 
-
-@dataclass(frozen=True, kw_only=True)
 class TableReader:
     """Reads one kind of file through a mapping.
 
@@ -102,17 +82,11 @@ class TableReader:
         """
         mapping = _mapping(path, options)
         arrays = {what: self.fetch(path, name) for what, name in mapping.arrays().items()}
-        given = _Given(path=path, mapping=mapping, arrays=arrays)
-        with warnings.catch_warnings():
-            # What a library function warns about may be ignored; a file that is read is not.
-            warnings.simplefilter("error", UserWarning)
-            try:
-                recording = _recording(given, options)
-            except UserWarning as warning:
-                raise UserError(
-                    f"{path}: {warning}; state the order of the axes in {options.mapping} "
-                    "(axes: [...])"
-                ) from None
+        recording = build(
+            TableArrays(path=path, mapping=mapping, arrays=arrays),
+            session=_session(path, mapping, options),
+            options=options,
+        )
         require_usable(str(path), recording)
         return recording
 
@@ -161,58 +135,22 @@ def _npz(path: Path, name: str | None) -> dict[str, np.ndarray]:
         ) from error
 
 
-def MatReader() -> TableReader:  # noqa: N802
+class MatReader(TableReader):
     """Reads MATLAB files."""
-    return TableReader(name="mat", suffix=".mat", names=mat_names, fetch=read_mat)
+
+    name = "mat"
+    suffix = ".mat"
+    names = staticmethod(mat_names)
+    fetch = staticmethod(read_mat)
 
 
-def NpzReader() -> TableReader:  # noqa: N802
+class NpzReader(TableReader):
     """Reads numpy files."""
-    return TableReader(name="npz", suffix=".npz", names=npz_names, fetch=read_npz)
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Given:
-    """A file, its mapping, and the arrays that the mapping names."""
-
-    path: Path
-    mapping: TableMapping
-    arrays: Mapping[str, Value]
-
-    def array(self, what: str) -> np.ndarray:
-        """An array that is no cell."""
-        value = self.arrays[what]
-        if isinstance(value, list):
-            raise UserError(
-                f"{self.path} {self.name(what)} is a cell of {len(value)} arrays, expected one "
-                f"array for {what}; name another"
-            )
-        return value
-
-    def name(self, what: str) -> str:
-        return self.mapping.arrays()[what]
-
-    def vector(self, what: str) -> np.ndarray:
-        """A 1-D array."""
-        value = np.atleast_1d(self.array(what))
-        if value.ndim != 1:
-            raise UserError(
-                f"{self.path} {self.name(what)} has shape {value.shape}, expected one value each "
-                f"for {what}; name another array"
-            )
-        return value
-
-    def seconds(self, what: str, times: Times) -> np.ndarray:
-        """A 1-D array of times (s)."""
-        return self.in_seconds(what, self.vector(what), times)
-
-    def in_seconds(self, what: str, values: np.ndarray, times: Times) -> np.ndarray:
-        source = f"{self.path} {self.name(what)}"
-        if values.dtype.kind not in "iuf":
-            raise UserError(f"{source} is of type {values.dtype}, expected times for {what}")
-        found = np.atleast_1d(values).astype(np.float64) * times.factor
-        require_seconds(found, f"{source} (unit: {times.unit})")
-        return found
+    name = "npz"
+    suffix = ".npz"
+    names = staticmethod(npz_names)
+    fetch = staticmethod(read_npz)
 
 
 def _mapping(path: Path, options: ReadOptions) -> TableMapping:
@@ -232,21 +170,3 @@ def _shape(value: Value) -> str:
     if isinstance(value, list):
         return f"{len(value)} arrays"
     return f"{value.shape} of type {value.dtype}" if value.ndim else "one value"
-
-
-def _recording(given: _Given, options: ReadOptions) -> Data:
-    mapping = given.mapping
-    activity = _activity(given)
-    n_units = activity.pop("n_units")
-    units = _units(given, n_units, options)
-    keep, _ = kept_units(units, _rates_hz(activity, mapping), options, str(given.path))
-    return from_arrays(
-        session_id=_session(given.path, mapping, options),
-        subject_id=mapping.subject,
-        bin_size_s=mapping.bin_size_s,
-        units={name: values[keep] for name, values in units.items()},
-        trials=_trials(given),
-        behaviours={name: _behaviour(given, name) for name in mapping.behaviours},
-        split=None if mapping.split is None else given.vector("split").astype(np.str_),
-        **_chosen(activity, keep),
-    )

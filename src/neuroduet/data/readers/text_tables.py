@@ -35,7 +35,10 @@ def read_lines(path: Path) -> list[str]:
         ) from None
     if "\0" in text:
         raise UserError(f"{path} holds bytes that are no text; export it again as plain text")
-    lines = text.rstrip().splitlines()
+    lines = text.splitlines()
+    # Blanks at the end of a line may be empty cells, so only whole lines are taken away.
+    while lines and not lines[-1].strip():
+        lines.pop()
     if not lines:
         raise UserError(f"{path} is empty; export it again")
     return lines
@@ -48,7 +51,10 @@ def separator_of(header: str) -> str:
 
 def cells(line: str, separator: str) -> list[str]:
     """The cells of one line, without blanks around them."""
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error:  # a cell longer than any table has
+        return [line]
 
 
 def rows_of(path: Path, lines: Sequence[str], first: int, separator: str) -> list[list[str]]:
@@ -67,7 +73,10 @@ def rows_of(path: Path, lines: Sequence[str], first: int, separator: str) -> lis
         UserError: A row is shorter or longer than the header.
     """
     reader = csv.reader(StringIO("\n".join(lines[first:])), delimiter=separator)
-    rows = [[cell.strip() for cell in row] for row in reader if any(cell.strip() for cell in row)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in reader if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise UserError(f"{path} is no table ({error}); export it again") from None
     for number, row in enumerate(rows[1:], start=first + 2):
         if len(row) != len(rows[0]):
             raise UserError(
@@ -101,12 +110,14 @@ def numbers_of(
                 f"{path}, line {number}: found {line.count(separator) + 1} cells, expected "
                 f"{width} as in the header; the file is cut off or damaged, export it again"
             )
+    table = np.empty((len(body), width))
     try:
-        rows = [_values(line.split(separator)) for line in body]
+        for row, line in enumerate(body):
+            table[row] = _values(line.split(separator))
     except ValueError:
         _name_the_cell(path, body, first, separator)
         raise
-    return np.array(rows, dtype=np.float64)
+    return table
 
 
 def _values(words: list[str]) -> list[float]:
