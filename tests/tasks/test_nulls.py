@@ -63,7 +63,7 @@ def score(found: Collected) -> float:
     return float(r2(found.true[found.scored], found.predicted[found.scored]))
 
 
-def p_values(kind: str, make, repeats: int = 200, draws: int = DRAWS) -> np.ndarray:
+def p_values(kind: str, make, repeats: int = 120, draws: int = DRAWS) -> np.ndarray:
     """P-values of many experiments; ``make`` gives the true and the predicted series of one."""
     found = []
     for seed in range(repeats):
@@ -113,7 +113,7 @@ def test_shifts_keep_p_values_uniform_where_variables_are_slow() -> None:
 
 
 def test_shuffles_call_slow_chance_significant_and_shifts_do_not() -> None:
-    shuffles, shifts = (p_values(kind, drifting, 150) for kind in ("shuffled", "shifted"))
+    shuffles, shifts = (p_values(kind, drifting, 100) for kind in ("shuffled", "shifted"))
     assert (shuffles <= 0.05).mean() > 0.15
     assert (shifts <= 0.05).mean() < 0.11
 
@@ -217,7 +217,7 @@ def test_every_score_stands_beside_its_nulls() -> None:
     sessions = [plant("a", seed=1, windows=60), plant("b", seed=2, windows=50)]
     found = evaluate([Guesser(sessions)], sessions, nulls=19)
     plain = evaluate([Guesser(sessions)], sessions)
-    assert found.scores == plain.scores
+    assert repr(found.scores) == repr(plain.scores)
     assert plain.nulls == []
     keys = {(s.session, s.task, s.target, s.metric, s.value) for s in found.scores}
     for kind in NULLS:
@@ -226,10 +226,7 @@ def test_every_score_stands_beside_its_nulls() -> None:
         assert {n.draws for n in beside} <= {19}
     strange = rows(found, null="imposter")
     assert {n.draws for n in strange} == {1}
-    assert {n.task for n in strange} == {"encoding", "encoding_from", *BEHAVIOUR_TASKS}
-
-
-BEHAVIOUR_TASKS = ("decoding",)
+    assert {n.task for n in strange} == {"encoding", "encoding_from", "decoding"}
 
 
 def test_a_cheat_is_significant_and_a_guess_is_not() -> None:
@@ -252,9 +249,11 @@ def test_nulls_do_not_depend_on_batches_or_on_who_else_is_scored() -> None:
     session = plant(windows=30, ragged=True)
     one = evaluate([Guesser([session])], [session], nulls=5, batch_size=4)
     two = evaluate([Copier(), Guesser([session])], [session], nulls=5)
-    assert rows(two, model="guesser") == pytest.approx(one.nulls) or [
-        (n.target, n.metric, n.null, round(n.p_value, 9)) for n in rows(two, model="guesser")
-    ] == [(n.target, n.metric, n.null, round(n.p_value, 9)) for n in one.nulls]
+    assert [summary(n) for n in rows(two, model="guesser")] == [summary(n) for n in one.nulls]
+
+
+def summary(null: Null) -> tuple[object, ...]:
+    return null.task, null.target, null.metric, null.null, null.draws, null.p_value
 
 
 class Echo:

@@ -9,7 +9,7 @@ pooling, class names, files), so that a model sees clean numbers only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -70,6 +70,7 @@ class Family:
         restore: Rebuilds it from arrays.
         needs_labels: Whether it learns nothing from unlabelled recordings.
         uses_unlabelled: Whether unlabelled frames teach it anything.
+        for_pose: Options that are better for pose, which is noisy, than the defaults.
     """
 
     options: type[ModelOptions]
@@ -77,6 +78,7 @@ class Family:
     restore: Restore
     needs_labels: bool
     uses_unlabelled: bool
+    for_pose: Mapping[str, Any] = field(default_factory=dict)
 
 
 def silent(done: int, total: int, value: float) -> None:

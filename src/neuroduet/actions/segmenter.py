@@ -29,7 +29,7 @@ from neuroduet.actions.inputs import (
     positive,
 )
 from neuroduet.actions.metrics import macro_f1
-from neuroduet.actions.model import Fitted, Report, silent
+from neuroduet.actions.model import Fitted, ModelOptions, Report, silent
 from neuroduet.actions.pooling import (
     moving_mean,
     pool_labels,
@@ -51,6 +51,7 @@ class _Learned:
     """What fitting found out."""
 
     model: Fitted
+    options: ModelOptions
     standardiser: Standardiser
     classes: tuple[str, ...]
     pool: int
@@ -76,7 +77,8 @@ class Segmenter:
         smooth: Frames over which probabilities are averaged, 1 for none. ``auto``: 1 for
             features; for pose, about half a typical bout, at most 25.
         seed: Of everything random.
-        **options: Options of the model.
+        **options: Options of the model; those not given have defaults of their own for pose
+            (:attr:`~neuroduet.actions.model.Family.for_pose`).
 
     Raises:
         UserError: The model, its options or the kind of features are not known.
@@ -107,6 +109,7 @@ class Segmenter:
             raise unknown("segmentation model", model, FAMILIES)
         self.model = model
         self.options = check_options(FAMILIES[model].options, options, f"model '{model}'")
+        self._given = options
         self.features = feature_options(features)
         self.classes = None if classes is None else tuple(classes)
         self.n_states = None if n_states is None else positive("n_states", n_states)
@@ -159,8 +162,10 @@ class Segmenter:
             for i, (x, y) in enumerate(zip(values, known, strict=True))
         ]
         family = FAMILIES[self.model]
+        options = self._options_for(shape)
         self._learned = _Learned(
-            model=family.fit(frames, len(names), self.options, self.seed, report),
+            model=family.fit(frames, len(names), options, self.seed, report),
+            options=options,
             standardiser=standardiser,
             classes=names,
             pool=pool,
@@ -259,6 +264,7 @@ class Segmenter:
         own = {name.removeprefix("model."): array for name, array in arrays.items()}
         segmenter._learned = _Learned(
             model=FAMILIES[segmenter.model].restore(own, segmenter.options),
+            options=segmenter.options,
             standardiser=standardiser,
             classes=tuple(said["classes"]),
             pool=said["pool"],
@@ -304,6 +310,13 @@ class Segmenter:
             )
         return self.classes
 
+    def _options_for(self, shape: tuple[int, ...]) -> ModelOptions:
+        """Options as given, and the family's own for pose where none was given."""
+        family = FAMILIES[self.model]
+        if len(shape) == 1:
+            return self.options
+        return family.options(**{**family.for_pose, **self._given})
+
     def _resolution(self, shape: tuple[int, ...], labels: Sequence[Labels]) -> tuple[int, int]:
         is_pose = len(shape) > 1
         bout = typical_bout(labels) or 1.0
@@ -319,7 +332,7 @@ class Segmenter:
             "schema": SCHEMA,
             "version": __version__,
             "model": self.model,
-            "options": self.options.model_dump(mode="json"),
+            "options": learned.options.model_dump(mode="json"),
             "features": self.features.model_dump(mode="json"),
             "classes": list(learned.classes),
             "pool": learned.pool,

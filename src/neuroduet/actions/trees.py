@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
 
 from neuroduet.actions.frames import Frames
-from neuroduet.actions.lags import Surroundings
+from neuroduet.actions.lags import POSE_WINDOWS, Surroundings, Windows
 from neuroduet.actions.model import Arrays, Family, ModelOptions, Report
 from neuroduet.actions.tree_examples import Examples, gather, held_out
 from neuroduet.actions.tree_growers import (
@@ -33,12 +33,6 @@ BLOCK_TREES = 25
 """Trees of a forest grown at a time."""
 
 GROWERS = {"sklearn": sklearn_grower, "xgboost": xgboost_grower}
-
-
-def _odd(windows: tuple[int, ...]) -> tuple[int, ...]:
-    if any(size < 3 or size % 2 == 0 for size in windows):
-        raise ValueError("windows are odd numbers of frames from 3 on")
-    return windows
 
 
 class TreeOptions(ModelOptions):
@@ -58,7 +52,7 @@ class TreeOptions(ModelOptions):
 
     n_lags: int = Field(0, ge=0)
     lag_stride: int = Field(1, ge=1)
-    windows: Annotated[tuple[int, ...], AfterValidator(_odd)] = (5, 15, 31)
+    windows: Windows = (5, 15, 31)
     balance: float = Field(1.0, ge=0.0, le=1.0)
     max_train_frames: int = Field(100_000, ge=1)
     jobs: int | None = Field(None, ge=1)
@@ -273,6 +267,7 @@ RANDOM_FOREST = Family(
     restore=restore_forest,
     needs_labels=True,
     uses_unlabelled=False,
+    for_pose={"windows": POSE_WINDOWS, "min_leaf_frames": 3},
 )
 BOOSTING = Family(
     options=BoostingOptions,
@@ -280,4 +275,5 @@ BOOSTING = Family(
     restore=restore_boosting,
     needs_labels=True,
     uses_unlabelled=False,
+    for_pose={"windows": POSE_WINDOWS},
 )

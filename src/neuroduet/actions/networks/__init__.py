@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neuroduet.actions.lags import POSE_WINDOWS
 from neuroduet.actions.model import Family
 from neuroduet.actions.networks.options import (
     GRUOptions,
@@ -17,7 +18,17 @@ from neuroduet.actions.networks.training import fit
 
 def _family(options: type[NetworkOptions]) -> Family:
     return Family(
-        options=options, fit=fit, restore=restore, needs_labels=True, uses_unlabelled=True
+        options=options,
+        fit=fit,
+        restore=restore,
+        needs_labels=True,
+        uses_unlabelled=True,
+        for_pose={
+            "windows": POSE_WINDOWS,
+            "dropout": 0.5,
+            "noise": 0.6,
+            "label_smoothing": 0.1,
+        },
     )
 
 

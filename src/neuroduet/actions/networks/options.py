@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from neuroduet.actions.lags import Windows
 from neuroduet.actions.model import ModelOptions
 
 
@@ -13,6 +14,8 @@ class NetworkOptions(ModelOptions):
     Attributes:
         hidden: Hidden units.
         layers: Blocks or layers.
+        windows: Lengths (frames, odd) of centred windows whose mean and standard deviation are
+            added to the features: a view of half a minute that costs less than many layers.
         dropout: Of channels (TCN) or of hidden units.
         members: Networks fitted from consecutive seeds; their probabilities are averaged.
         window: Frames of a training window, context not counted.
@@ -49,6 +52,7 @@ class NetworkOptions(ModelOptions):
 
     hidden: int = Field(32, ge=1)
     layers: int = Field(2, ge=1)
+    windows: Windows = ()
     dropout: float = Field(0.3, ge=0, lt=1)
     members: int = Field(1, ge=1)
     window: int = Field(200, ge=2)

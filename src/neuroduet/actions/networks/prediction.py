@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neuroduet.actions.lags import window_moments
 from neuroduet.actions.model import Arrays
 from neuroduet.actions.networks.network import Network, build
 from neuroduet.actions.networks.options import NetworkOptions, RecurrentOptions
@@ -30,12 +31,14 @@ class Networks:
     Attributes:
         members: The networks, in evaluation mode.
         inputs: Features of a frame.
+        windows: Of which statistics are added to them.
         piece: Frames computed at a time; matters to the result only where context is not all
             (recurrent networks).
     """
 
     members: tuple[Network, ...]
     inputs: int
+    windows: tuple[int, ...]
     piece: int
 
     def predict_proba(
@@ -65,9 +68,16 @@ class Networks:
         return found
 
     def _probabilities(self, features: Float[np.ndarray, "T D"]) -> Float[Tensor, "T K"]:
-        x = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        x = torch.from_numpy(np.ascontiguousarray(widened(features, self.windows), np.float32))
         each = [frame_logits(m, x, self.piece).softmax(-1) for m in self.members]
         return each[0] if len(each) == 1 else torch.stack(each).mean(0)
+
+
+def widened(
+    features: Float[np.ndarray, "T D"], windows: tuple[int, ...]
+) -> Float[np.ndarray, "T P"]:
+    """Features and their means and standard deviations in centred windows."""
+    return np.concatenate([features, *(window_moments(features, w) for w in windows)], axis=1)
 
 
 def frame_logits(
@@ -89,7 +99,12 @@ def as_predictor(networks: Sequence[Network], inputs: int, options: NetworkOptio
     for network in networks:
         network.weak = network.next_frame = None
         network.eval().requires_grad_(False)
-    return Networks(members=tuple(networks), inputs=inputs, piece=piece_of(networks[0], options))
+    return Networks(
+        members=tuple(networks),
+        inputs=inputs,
+        windows=options.windows,
+        piece=piece_of(networks[0], options),
+    )
 
 
 def piece_of(network: Network, options: NetworkOptions) -> int:
@@ -104,7 +119,8 @@ def restore(arrays: Arrays, options: NetworkOptions) -> Networks:
     inputs, n_classes = (int(n) for n in arrays["sizes"])
     # Building draws weights that are overwritten; nobody's random numbers should notice.
     with torch.random.fork_rng(devices=[]):
-        networks = [build(options, inputs, _all_seen(n_classes)) for _ in range(options.members)]
+        wide = inputs * (1 + 2 * len(options.windows))
+        networks = [build(options, wide, _all_seen(n_classes)) for _ in range(options.members)]
     for index, network in enumerate(networks):
         _load(network, arrays, f"{index}.")
     return as_predictor(networks, inputs, options)

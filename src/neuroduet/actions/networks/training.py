@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from neuroduet.actions.networks.prediction import (
     as_predictor,
     frame_logits,
     piece_of,
+    widened,
 )
 from neuroduet.actions.networks.windows import (
     Centres,
@@ -70,7 +72,12 @@ def fit(
             "no frame of the training recordings is labelled but this model learns from labels; "
             "label some frames, or fit a model that needs none such as 'arhmm'"
         )
-    data = corpus(frames)
+    data = corpus(
+        [
+            replace(one, features=widened(one.features, options.windows).astype(np.float32))
+            for one in frames
+        ]
+    )
     total = n_steps(len(data), options) * options.members
     networks = []
     for member in range(options.members):
@@ -81,7 +88,7 @@ def fit(
             networks.append(
                 _train(data, n_classes, options, seed + member, _Progress(report, done, total))
             )
-    return as_predictor(networks, data.features.shape[1], options)
+    return as_predictor(networks, frames[0].features.shape[1], options)
 
 
 def n_steps(n_frames: int, options: NetworkOptions) -> int:

@@ -64,7 +64,7 @@ class BrainsetsReader:
             present = groups(recording)
             session = _session(recording, path, options)
             require_usable(str(path), _filled(recording, path, options))
-        items = {name: _said(group) for name, group in present.items() if name != "behaviours"}
+            items = {name: _said(group) for name, group in present.items() if name != "behaviours"}
         return Found(
             source=str(path),
             session=session,

@@ -86,11 +86,15 @@ def _field(path: Path, value: Any, field: str, name: str) -> Any:
 
 def _plain(path: Path, value: Any, name: str) -> Value:
     array = np.asarray(value)
-    if array.dtype.names or (array.dtype == object and array.ndim > 1):
-        held = ", ".join(array.dtype.names or ("a cell of several dimensions",))
+    if array.dtype.names:
         raise UserError(
-            f"{path} {name} is a struct or a nested cell ({held}), expected an array or a cell of "
-            f"arrays; name a field, such as {name}.{held.split(', ')[0]}"
+            f"{path} {name} is a struct ({', '.join(array.dtype.names)}), expected an array or a "
+            f"cell of arrays; name a field, such as {name}.{array.dtype.names[0]}"
+        )
+    if array.dtype == object and array.ndim > 1:
+        raise UserError(
+            f"{path} {name} is a cell of shape {array.shape}, expected an array or a cell with "
+            "one axis; save it flat"
         )
     if array.dtype != object:
         return array

@@ -265,7 +265,8 @@ def _chosen(
 def _describe(
     file: h5py.File, path: Path, source: str, options: ReadOptions
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    items, dropped = {}, []
+    items: dict[str, str] = {}
+    dropped: list[str] = []
     if has_spikes(file):
         table, aside = unit_table(file, source, options)
         dropped += aside

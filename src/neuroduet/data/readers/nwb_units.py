@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import h5py
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int, Shaped
 
 from neuroduet.data.readers.assembly import (
     events_of,
@@ -61,6 +61,7 @@ def unit_table(
         UserError: A column does not fit the others.
     """
     units = file["units"]
+    require_dataset(units, "spike_times_index", source)
     numbers = require_dataset(units, "id", source)[...]
     columns, aside = plain_columns(units, len(numbers), source)
     ids = next((columns[name].astype(np.str_) for name in ID_COLUMNS if name in columns),
@@ -75,8 +76,9 @@ def unit_table(
         regions = places.get("region")
     if regions is not None:
         table |= region_columns([str(name) for name in regions], options.regions)
-    if "probe" in columns or "probe" in places:
-        table["probe"] = columns.get("probe", places.get("probe")).astype(np.str_)
+    for origin in (columns, places):
+        if "probe" in origin and "probe" not in table:
+            table["probe"] = origin["probe"].astype(np.str_)
     return table, aside
 
 
@@ -127,7 +129,7 @@ def read_ragged_spikes(
 
 
 def ragged_counts(
-    ends: Integer[np.ndarray, " N"], length: int, rows: int, source: str
+    ends: Shaped[np.ndarray, "..."], length: int, rows: int, source: str
 ) -> Int[np.ndarray, " N"]:
     """Length of each row of a ragged column.
 

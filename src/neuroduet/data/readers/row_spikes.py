@@ -53,8 +53,11 @@ def read_counts(table: pa.Table, source: str) -> RowSpikes:
             "same units in every row; download it again"
         )
     n_units = int(shapes[0, 1])
-    rows = zip(*columns, strict=True)
-    counts = [dense(*row, f"{source} row {number}") for number, row in enumerate(rows)]
+    rows = enumerate(zip(*columns, strict=True))
+    counts = [
+        dense(data, indices, indptr, shape, f"{source} row {number}")
+        for number, (data, indices, indptr, shape) in rows
+    ]
     return RowSpikes(counts=counts, n_units=n_units)
 
 

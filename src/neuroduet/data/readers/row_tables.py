@@ -133,11 +133,28 @@ def data_sets(path: Path) -> list[Path]:
     return [found for folder in folders for found in data_sets(folder)]
 
 
-def concatenated(tables: Mapping[str, Sequence[pa.Table]]) -> tuple[pa.Table, list[str]]:
-    """The rows of all splits one after the other, and the split of each."""
+def concatenated(
+    tables: Mapping[str, Sequence[pa.Table]], source: str
+) -> tuple[pa.Table, list[str]]:
+    """The rows of all splits one after the other, and the split of each.
+
+    Args:
+        tables: The files of each split.
+        source: Data set, for errors.
+
+    Raises:
+        UserError: Columns of two files have types that do not fit each other.
+    """
     import pyarrow as pa
 
     flat = [table for parts in tables.values() for table in parts]
     splits = [split for split, parts in tables.items() for table in parts
               for _ in range(len(table))]  # fmt: skip
-    return pa.concat_tables(flat, promote_options="default"), splits
+    try:
+        return pa.concat_tables(flat, promote_options="permissive"), splits
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{source} has files whose columns differ in type ({reason}), expected the same in "
+            "every split; download it again"
+        ) from error

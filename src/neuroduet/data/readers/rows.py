@@ -104,8 +104,7 @@ class RowsReader:
         units = unit_columns(rows, spikes.n_units, options)
         trials = trials_to_keep(rows, options)
         counts = [spikes.counts[row] for row in np.flatnonzero(trials)]
-        rates_hz = np.sum([part.sum(axis=0) for part in counts], axis=0, dtype=np.float64)
-        rates_hz = rates_hz / (sum(map(len, counts)) * bin_size_s)
+        rates_hz = np.concatenate(counts).mean(axis=0) / bin_size_s
         keep, _ = kept_units(units, rates_hz, options, rows.source)
         bins = np.array([len(part) for part in counts])
         length_s = bins * bin_size_s
@@ -159,7 +158,7 @@ def _open(path: Path, options: ReadOptions, heavy: bool) -> Rows:
     if not files:
         raise UserError(f"nothing at {path}, expected rows of a data set; check the path")
     tables = {split: [_lean(file, heavy) for file in parts] for split, parts in files.items()}
-    table, splits = concatenated(tables)
+    table, splits = concatenated(tables, str(folder))
     if wanted is not None:
         mine = compute.equal(table["eid"], wanted)
         splits = [split for split, is_mine in zip(splits, mine.to_pylist(), strict=True)

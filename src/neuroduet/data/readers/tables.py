@@ -119,7 +119,8 @@ def _npz(path: Path, name: str | None) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the path")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Given a path, numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = tuple(file.files)
             if name is None:
                 return {one: np.empty(0) for one in names}

@@ -135,7 +135,7 @@ def _add_units(file: NWBFile, spikes: ArrayDict, units: ArrayDict) -> None:
     )
 
 
-def _unit_columns(units: ArrayDict) -> dict[str, np.ndarray]:
+def _unit_columns(units: ArrayDict) -> dict[str, Any]:
     columns = {"unit_name": np.asarray(column(units, "id"))}
     for name in fields(units):
         values = np.asarray(column(units, name))
