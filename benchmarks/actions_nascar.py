@@ -1,8 +1,8 @@
 """Segmentation models on a recurrent switching system with known states ("NASCAR").
 
-Run ``python benchmarks/actions_nascar.py --out FILE.csv``. 10,000 frames train, 5,000 test; labels are
-chunks of 50 frames, so many per class, and everything else stays unlabelled. Unsupervised states
-are matched one to one. Reference values are those of an independent implementation.
+Run ``python benchmarks/actions_nascar.py --out FILE.csv``. 10,000 frames train, 5,000 test; labels
+are chunks of 50 frames, so many per class, and everything else stays unlabelled. Unsupervised
+states are matched one to one. Reference values are those of an independent implementation.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ OPTIONS: dict[str, dict[str, object]] = {
 
 def make(model: str, seed: int) -> Segmenter:
     """A segmenter on positions alone."""
-    return Segmenter(
-        model, features="position", n_states=K, seed=seed, **OPTIONS.get(model, {})
-    )
+    return Segmenter(model, features="position", n_states=K, seed=seed, **OPTIONS.get(model, {}))
 
 
 def matched(truth: np.ndarray, states: np.ndarray) -> np.ndarray:

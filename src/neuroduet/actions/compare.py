@@ -76,7 +76,12 @@ def _candidate(
 
     # Hours of other fits should not go before a wrong option.
     made = make(0)
-    setup = {"pool": pool, "smooth": smooth, "options": made.options.model_dump(mode="json")}
+    setup = {
+        "pool": pool,
+        "smooth": smooth,
+        "options": made.options.model_dump(mode="json"),
+        "for_pose": dict(FAMILIES[model].for_pose),
+    }
     text = json.dumps(setup, sort_keys=True)
     return Candidate(model=model, features=features, make=make, setup=text)
 
