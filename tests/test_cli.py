@@ -61,6 +61,7 @@ COMMANDS = {
     "actions": set(),
     "demo": {"--out"},
     "doctor": set(),
+    "export": {"--to", "--data", "--out"},
     "benchmark": {"--data", "--suite", "--out", "--context", "--pretrain"},
     "submit": {"--suite", "--data", "--out", "--label"},
     "ingest": {

@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "neuroduet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
+COMMANDS = {"cli_actions", "cli_export", "cli_import", "cli_ingest", "cli_submit"}
 ROOMS = (
     {"errors", "types", "atomic"},
     {"config"},
@@ -24,10 +25,10 @@ ROOMS = (
     {"losses", "losses_published", "metrics"},
     {"training"},
     {"tasks"},
-    {"benchmark"},
+    {"benchmark", "export"},
     {"report"},
     {"demo", "doctor", "console", "options"},
-    {"cli_actions", "cli_import", "cli_ingest", "cli_submit"},
+    COMMANDS,
     {"cli"},
 )
 """A room imports itself and the rooms of earlier lines."""
@@ -40,7 +41,15 @@ EXECUTES = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 ONLY_IN = {
     "lightning": {"training"},
     "matplotlib": {"report"},
-    "typer": {"cli", "cli_actions", "cli_import", "cli_ingest", "cli_submit", "options"},
+    "typer": {
+        "cli",
+        "cli_actions",
+        "cli_export",
+        "cli_import",
+        "cli_ingest",
+        "cli_submit",
+        "options",
+    },
     "rich": {"console", "report"},
 }
 """Packages that only the shell may touch, and where."""

@@ -15,7 +15,14 @@ from typing import Annotated
 
 import typer
 
-from neuroduet import __version__, cli_actions, cli_import, cli_ingest, cli_submit
+from neuroduet import (
+    __version__,
+    cli_actions,
+    cli_export,
+    cli_import,
+    cli_ingest,
+    cli_submit,
+)
 from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
@@ -361,6 +368,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+app.command()(cli_export.export)
 app.command()(cli_submit.benchmark)
 app.command()(cli_submit.submit)
 

@@ -132,7 +132,10 @@ DAMAGES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "negative units": (put("spikes/unit_index", lambda v: v - 1), "unit_index runs from -1"),
     "index of floats": (put("spikes/unit_index", np.float32), "expected 1-D integers"),
     "unsorted": (put("spikes/timestamps", lambda v: v[::-1]), r"spikes\.timestamps is not sorted"),
-    "missing times": (put("spikes/timestamps", lambda v: v * np.nan), "not finite|cannot contain NaNs"),
+    "missing times": (
+        put("spikes/timestamps", lambda v: v * np.nan),
+        "not finite|cannot contain NaNs",
+    ),
     "integer times": (put("spikes/timestamps", np.int64), "expected float64 seconds"),
     "trial of no length": (put("trials/end", lambda v: v - 100), "do not end after they start"),
     "behaviour gone": (remove("wheel/wheel_speed"), r"found no wheel\.wheel_speed"),

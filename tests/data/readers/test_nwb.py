@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -289,6 +290,35 @@ def test_nothing_there_is_one_sentence(tmp_path: Path) -> None:
         READER.sessions(tmp_path)
     with pytest.raises(UserError, match="nothing at"):
         READER.sessions(tmp_path / "none.nwb")
+
+
+def test_a_url_is_read_as_it_was_given(
+    whole: Path, simulated: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remfile = pytest.importorskip("remfile", reason="it reads files from a URL")
+    asked: list[str] = []
+
+    def local(url: str) -> object:
+        asked.append(url)
+        return io.BytesIO(whole.read_bytes())
+
+    monkeypatch.setattr(remfile, "File", local)
+    source = Path("https://example.org/blobs/1.nwb")
+    assert READER.sessions(source) == [source]
+    found = read(source)
+    assert set(asked) == {"https://example.org/blobs/1.nwb"}
+    np.testing.assert_array_equal(found.spikes.timestamps, simulated.spikes.timestamps)
+
+
+def test_a_url_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    remfile = pytest.importorskip("remfile", reason="it reads files from a URL")
+
+    def silent(url: str) -> object:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(remfile, "File", silent)
+    with pytest.raises(UserError, match=r"https://example\.org/1\.nwb cannot be read \(no route"):
+        read(Path("https://example.org/1.nwb"))
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=9))

@@ -7,11 +7,14 @@ from neuroduet.data.readers.brainsets import BrainsetsReader
 from neuroduet.data.readers.nwb import NwbReader
 from neuroduet.data.readers.reader import Reader
 from neuroduet.data.readers.rows import RowsReader
+from neuroduet.data.readers.tables import MatReader, NpzReader
 
 READERS: dict[str, Reader] = {
     "alf": AlfReader(),
     "nwb": NwbReader(),
     "rows": RowsReader(),
     "brainsets": BrainsetsReader(),
+    "mat": MatReader(),
+    "npz": NpzReader(),
 }
 """By the option of the command line that chooses them."""

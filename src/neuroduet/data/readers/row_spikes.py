@@ -86,6 +86,32 @@ def dense(
         [[0, 0, 0], [0, 0, 1]]
     """
     bins, units = (int(size) for size in shape)
+    _require_starts(data, indices, indptr, bins, source)
+    if len(indices) and (indices.min() < 0 or indices.max() >= units):
+        raise UserError(
+            f"{source}: spikes_sparse_indices runs from {indices.min()} to {indices.max()}, but "
+            f"there are {units} units; if units and bins are swapped, transpose the matrices"
+        )
+    if not np.isfinite(data).all() or (data < 0).any() or (data != np.round(data)).any():
+        raise UserError(
+            f"{source}: spikes_sparse_data holds negative, fractional or missing numbers, "
+            "expected counts; export it again"
+        )
+    counts = np.zeros((bins, units), dtype=np.int64)
+    times = np.repeat(np.arange(bins), np.diff(indptr))
+    # Two entries of one bin and unit add up, as everywhere with sparse matrices.
+    np.add.at(counts, (times, indices), data.astype(np.int64))
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def _require_starts(
+    data: Shaped[np.ndarray, " E"],
+    indices: Shaped[np.ndarray, " E2"],
+    indptr: Shaped[np.ndarray, " P"],
+    bins: int,
+    source: str,
+) -> None:
+    """Every count has a unit, and every bin a start."""
     if len(data) != len(indices):
         raise UserError(
             f"{source}: spikes_sparse_data has {len(data)} entries but spikes_sparse_indices "
@@ -102,21 +128,6 @@ def dense(
             f"{source}: spikes_sparse_indptr is not ascending, expected the start of each bin; "
             "download it again"
         )
-    if len(indices) and (indices.min() < 0 or indices.max() >= units):
-        raise UserError(
-            f"{source}: spikes_sparse_indices runs from {indices.min()} to {indices.max()}, but "
-            f"there are {units} units; if units and bins are swapped, transpose the matrices"
-        )
-    if not np.isfinite(data).all() or (data < 0).any() or (data != np.round(data)).any():
-        raise UserError(
-            f"{source}: spikes_sparse_data holds negative, fractional or missing numbers, "
-            "expected counts; export it again"
-        )
-    counts = np.zeros((bins, units), dtype=np.int64)
-    times = np.repeat(np.arange(bins), np.diff(indptr))
-    # Two entries of one bin and unit add up, as everywhere with sparse matrices.
-    np.add.at(counts, (times, indices), data.astype(np.int64))
-    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 def _lists(column: pa.ChunkedArray, source: str) -> list[np.ndarray]:

@@ -129,8 +129,13 @@ def data_sets(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         return []
-    folders = sorted(one for one in path.iterdir() if one.is_dir() and one.name[0] != ".")
+    folders = sorted(one for one in path.iterdir() if _is_own_folder(one))
     return [found for folder in folders for found in data_sets(folder)]
+
+
+def _is_own_folder(path: Path) -> bool:
+    """A link could lead back to where it lies."""
+    return path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
 
 
 def concatenated(
