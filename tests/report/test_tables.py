@@ -186,3 +186,15 @@ def test_the_order_of_sessions_does_not_change_the_mean(values, order):
     for given_rows in (rows, shuffled):
         table = summary_table(pd.DataFrame(given_rows))
         assert table.loc[WHEEL, "duet"] == pytest.approx(np.mean(values))
+
+
+def test_the_largest_p_value_of_the_sessions_stands_beside_one_model_that_was_tested():
+    tested = SCORES.assign(p_value=NAN)
+    own = tested["model"] == "duet"
+    tested.loc[own, "p_value"] = [0.01, 0.02, 0.2, 0.03]
+    table = summary_table(tested)
+    assert table.loc[SPIKES, "p_value"] == 0.2
+    assert table.loc[WHEEL, "p_value"] == 0.03
+    assert "p_value" not in summary_table(SCORES)
+    assert "p_value" not in summary_table(tested.assign(p_value=0.5))  # of several models
+    assert best_models(table.loc[WHEEL]) == {"duet"}

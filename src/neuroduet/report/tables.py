@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple(field.name for field in fields(Score))
 QUESTION = ["task", "target", "metric"]
-REFERENCES = ("null", "oracle", "oracle_rates", "sessions")
+REFERENCES = ("null", "oracle", "oracle_rates", "p_value", "sessions")
 """Columns of a table that are no models; ``oracle_rates`` knows what no behaviour tells."""
 
+P_VALUE = "p_value"
 BOUND = "oracle_behaviour"
 """Model whose scores are the column ``oracle``: the best prediction from behaviour."""
 
@@ -50,7 +51,8 @@ def summary_table(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Indexed by task, target and metric: one column per model in order of appearance, then
         ``null``, ``oracle`` (filled from the model ``oracle_behaviour`` where undefined),
-        ``oracle_rates`` if it was scored, and ``sessions`` (how many the row rests on).
+        ``oracle_rates`` if it was scored, ``p_value`` (the largest of the sessions) if one model
+        was compared with nulls, and ``sessions`` (how many the row rests on).
 
     Raises:
         UserError: A column is missing.
@@ -174,7 +176,8 @@ def _tidy(scores: pd.DataFrame) -> pd.DataFrame:
             f"expected {', '.join(COLUMNS)}, as evaluate writes them"
         )
     names = ["model", "session", *QUESTION, "split"]
-    tidy = scores[list(COLUMNS)].astype(dict.fromkeys(names, str))
+    tested = [P_VALUE] if P_VALUE in scores.columns else []
+    tidy = scores[[*COLUMNS, *tested]].astype(dict.fromkeys(names, str))
     if (tidy["split"] == "test").any():
         tidy = tidy[tidy["split"] == "test"]
     return tidy.drop_duplicates(["model", "session", *QUESTION])
@@ -195,6 +198,9 @@ def _wide(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         table["oracle"] = table["oracle"].fillna(values[BOUND])
     if "oracle_rates" in values.columns:
         table["oracle_rates"] = values["oracle_rates"]
+    tested = tidy.dropna(subset=P_VALUE) if P_VALUE in tidy else tidy[:0]
+    if tested["model"].nunique() == 1:
+        table[P_VALUE] = tested.groupby(keys, sort=False)[P_VALUE].max().reindex(rows)
     table["sessions"] = tidy.groupby(keys, sort=False)["session"].nunique().reindex(rows)
     table.columns.name = None
     return table

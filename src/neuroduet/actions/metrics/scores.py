@@ -84,7 +84,7 @@ def score_actions(
     Example:
         >>> truth = [np.array([0, 0, 0, 1, 1]), np.array([1, 1, -1, 0])]
         >>> scores = score_actions(truth, truth, names=["still", "walk"])
-        >>> scores.set_index(["metric", "class"])["value"]["f1", "walk"]
+        >>> scores.set_index(["metric", "class"]).loc[("f1", "walk"), "value"]
         np.float64(1.0)
     """
     scored = scored_recordings(truth, predicted, probabilities)
