@@ -182,6 +182,8 @@ def test_a_source_is_recognised_or_the_formats_are_listed(tree: Path, tmp_path: 
         choose_reader(tmp_path / "nowhere")
     with pytest.raises(UserError, match="unknown format 'alff'"):
         choose_reader(tree, "alff")
+    with pytest.raises(UserError, match="is an address.*--nwb"):
+        choose_reader(Path("https://example.org/1.nwb"))
 
 
 def test_every_reader_is_known_by_its_own_name() -> None:

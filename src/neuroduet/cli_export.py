@@ -27,4 +27,4 @@ def export(
     from neuroduet.export import export as write_predictions
 
     files = write_predictions(source, data, to, out)
-    write(f"{len(files)} files are in {out}")
+    write(f"{'1 file is' if len(files) == 1 else f'{len(files)} files are'} in {out}")

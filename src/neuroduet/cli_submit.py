@@ -41,7 +41,8 @@ def benchmark(
 
     regimes = ("eval", "pretrain") if pretrain else ("eval",)
     written = stage_benchmark(data, suite, out, context_s=context, regimes=regimes)
-    write(f"{len(written)} recordings are ready in {out}; train with --data {out}")
+    many = "1 recording is" if len(written) == 1 else f"{len(written)} recordings are"
+    write(f"{many} ready in {out}; train with --data {out}")
 
 
 def submit(
@@ -81,7 +82,8 @@ def submit(
     print_table(("task", "metric (* ranked)", "mean", "sem", "seeds"), rows)
     for remark in remarks(entries, suite, data):
         write(remark, stderr=True)
-    write(f"{len(entries)} predictions are in {out}")
+    many = "1 prediction is" if len(entries) == 1 else f"{len(entries)} predictions are"
+    write(f"{many} in {out}")
 
 
 def remarks(entries: list[Entry], suite: str, data: Path) -> list[str]:

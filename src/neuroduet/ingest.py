@@ -81,7 +81,9 @@ def choose_reader(path: Path, name: str | None = None) -> Reader:
         if name not in READERS:
             raise unknown("format", name, READERS)
         return READERS[name]
-    if not path.exists() and ":/" not in str(path):
+    if not path.exists() and ":/" in str(path):
+        raise UserError(f"{path} is an address, of which only NWB files are read; add --nwb")
+    if not path.exists():
         raise UserError(f"nothing at {path}, expected a file or a folder of recordings")
     able = [reader for reader in READERS.values() if reader.recognises(path)]
     if len(able) != 1:

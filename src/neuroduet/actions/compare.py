@@ -80,7 +80,7 @@ def _candidate(
         "pool": pool,
         "smooth": smooth,
         "options": made.options.model_dump(mode="json"),
-        "for_pose": dict(FAMILIES[model].for_pose),
+        "for_pose": dict(FAMILIES[model].for_pose(10**9)),
     }
     text = json.dumps(setup, sort_keys=True)
     return Candidate(model=model, features=features, make=make, setup=text)

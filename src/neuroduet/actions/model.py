@@ -9,7 +9,7 @@ pooling, class names, files), so that a model sees clean numbers only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +60,10 @@ Restore = Callable[[Arrays, Any], Fitted]
 """Saved arrays and options to the fitted model they came from."""
 
 
+def _as_they_are(labelled: int) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """How a model is made.
@@ -70,7 +74,8 @@ class Family:
         restore: Rebuilds it from arrays.
         needs_labels: Whether it learns nothing from unlabelled recordings.
         uses_unlabelled: Whether unlabelled frames teach it anything.
-        for_pose: Options that are better for pose, which is noisy, than the defaults.
+        for_pose: From the number of labelled (pooled) frames to options that are better for pose,
+            which is noisy, than the defaults.
     """
 
     options: type[ModelOptions]
@@ -78,7 +83,7 @@ class Family:
     restore: Restore
     needs_labels: bool
     uses_unlabelled: bool
-    for_pose: Mapping[str, Any] = field(default_factory=dict)
+    for_pose: Callable[[int], Mapping[str, Any]] = _as_they_are
 
 
 def silent(done: int, total: int, value: float) -> None:

@@ -162,7 +162,7 @@ class Segmenter:
             for i, (x, y) in enumerate(zip(values, known, strict=True))
         ]
         family = FAMILIES[self.model]
-        options = self._options_for(shape)
+        options = self._options_for(shape, frames)
         self._learned = _Learned(
             model=family.fit(frames, len(names), options, self.seed, report),
             options=options,
@@ -310,12 +310,13 @@ class Segmenter:
             )
         return self.classes
 
-    def _options_for(self, shape: tuple[int, ...]) -> ModelOptions:
+    def _options_for(self, shape: tuple[int, ...], frames: Sequence[Frames]) -> ModelOptions:
         """Options as given, and the family's own for pose where none was given."""
         family = FAMILIES[self.model]
         if len(shape) == 1:
             return self.options
-        return family.options(**{**family.for_pose, **self._given})
+        labelled = sum(int((one.labels != UNLABELLED).sum()) for one in frames)
+        return family.options(**{**family.for_pose(labelled), **self._given})
 
     def _resolution(self, shape: tuple[int, ...], labels: Sequence[Labels]) -> tuple[int, int]:
         is_pose = len(shape) > 1

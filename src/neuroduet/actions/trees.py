@@ -267,7 +267,7 @@ RANDOM_FOREST = Family(
     restore=restore_forest,
     needs_labels=True,
     uses_unlabelled=False,
-    for_pose={"windows": POSE_WINDOWS, "min_leaf_frames": 3},
+    for_pose=lambda _: {"windows": POSE_WINDOWS, "min_leaf_frames": 3},
 )
 BOOSTING = Family(
     options=BoostingOptions,
@@ -275,5 +275,5 @@ BOOSTING = Family(
     restore=restore_boosting,
     needs_labels=True,
     uses_unlabelled=False,
-    for_pose={"windows": POSE_WINDOWS},
+    for_pose=lambda _: {"windows": POSE_WINDOWS},
 )

@@ -182,6 +182,8 @@ def test_bad_and_slow_units_are_dropped_on_request(simulated: Data, session: Pat
     table = pd.read_parquet(path)
     pd.DataFrame({"cluster_id": table["cluster_id"][::-1], "label": 1 / 3}).to_parquet(path)
     assert set(read(session, min_unit_label=1.0).units.probe) == {"probe01"}
+    said = AlfReader().inspect(session, ReadOptions(min_unit_label=1.0)).dropped
+    assert any(f"{len(table)} units of probe00 (label below 1)" in reason for reason in said)
     kept = read(session, min_rate_hz=1.0)
     counts = np.bincount(kept.spikes.unit_index)
     span = np.ptp(simulated.spikes.timestamps)

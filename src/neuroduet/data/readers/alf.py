@@ -78,7 +78,7 @@ class AlfReader:
         return found
 
     def inspect(self, path: Path, options: ReadOptions) -> Found:
-        """What a session holds; only its trials are read whole.
+        """What a session holds; spikes are read only to say which units will be left out.
 
         Raises:
             UserError: A file is damaged.
@@ -92,7 +92,14 @@ class AlfReader:
             **describe_others(files, options),
         }
         expected = ("spikes", "regions", "trials", "wheel", "licks", "whisker", "pose", "pupil")
-        dropped = (*aside, *(trials.notes if trials else ()), *other_cameras(files, options))
+        choosy = bool(sortings) and _selects_units(options)
+        left_out = read_spikes(files, sortings, options).notes if choosy else ()
+        dropped = (
+            *aside,
+            *left_out,
+            *(trials.notes if trials else ()),
+            *other_cameras(files, options),
+        )
         return Found(
             source=str(path),
             session=options.session_id or session_names(path)[0],
@@ -123,6 +130,11 @@ class AlfReader:
         recording = _assemble(path, options, activity, trials, groups)
         check(recording)
         return recording
+
+
+def _selects_units(options: ReadOptions) -> bool:
+    chosen = (options.min_unit_label, options.min_rate_hz, options.units)
+    return any(choice is not None for choice in chosen)
 
 
 def _sessions(path: Path) -> list[Path]:

@@ -38,6 +38,12 @@ def build(given: TableArrays, *, session: str, options: ReadOptions) -> Data:
     rates_hz = None if mapping.traces else activity.rates_hz(mapping.bin_size_s)
     keep, _ = kept_units(units, rates_hz, options, str(given.path))
     kept = activity.fewer(keep)
+    trials = _trials(given)
+    behaviours = {
+        field_name(name): _behaviour(given, name, values)
+        for name, values in mapping.behaviours.items()
+    }
+    split = None if mapping.split is None else given.vector("split").astype(np.str_)
     try:
         return from_arrays(
             session_id=session,
@@ -48,12 +54,9 @@ def build(given: TableArrays, *, session: str, options: ReadOptions) -> Data:
             counts=kept.binned if mapping.counts else None,
             traces=kept.binned if mapping.traces else None,
             units={name: values[keep] for name, values in units.items()},
-            trials=_trials(given),
-            behaviours={
-                field_name(name): _behaviour(given, name, values)
-                for name, values in mapping.behaviours.items()
-            },
-            split=None if mapping.split is None else given.vector("split").astype(np.str_),
+            trials=trials,
+            behaviours=behaviours,
+            split=split,
         )
     except UserError as error:
         raise UserError(f"{given.path}: {error}") from error
