@@ -13,7 +13,6 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "neuroduet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-COMMANDS = {"cli_actions", "cli_export", "cli_import", "cli_ingest", "cli_submit"}
 ROOMS = (
     {"errors", "types", "atomic"},
     {"config"},
@@ -28,7 +27,6 @@ ROOMS = (
     {"benchmark", "export"},
     {"report"},
     {"demo", "doctor", "console", "options"},
-    COMMANDS,
     {"cli"},
 )
 """A room imports itself and the rooms of earlier lines."""
@@ -41,15 +39,7 @@ EXECUTES = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 ONLY_IN = {
     "lightning": {"training"},
     "matplotlib": {"report"},
-    "typer": {
-        "cli",
-        "cli_actions",
-        "cli_export",
-        "cli_import",
-        "cli_ingest",
-        "cli_submit",
-        "options",
-    },
+    "typer": {"cli", "options"},
     "rich": {"console", "report"},
 }
 """Packages that only the shell may touch, and where."""

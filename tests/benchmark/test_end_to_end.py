@@ -22,7 +22,7 @@ from neuroduet.benchmark import (
 from neuroduet.benchmark.aggregate import FileScore
 from neuroduet.benchmark.decode import choose_share, mix_rates, whole_logits
 from neuroduet.benchmark.runs import last_bins_of
-from neuroduet.cli_submit import remarks, submit
+from neuroduet.cli.submit import remarks, submit
 from neuroduet.errors import UserError
 from neuroduet.types import Behaviour
 

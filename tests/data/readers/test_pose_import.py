@@ -9,7 +9,7 @@ from test_pose_dlc import tracks
 from test_pose_hdf import T, write_ndx
 from typer.testing import CliRunner
 
-from neuroduet.cli_import import import_recording
+from neuroduet.cli.imports import import_recording
 from neuroduet.data.action_files import open_action_recordings
 from neuroduet.data.readers.action_import import import_actions
 from neuroduet.data.readers.labels import LabelChoice

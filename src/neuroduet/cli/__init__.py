@@ -15,14 +15,8 @@ from typing import Annotated
 
 import typer
 
-from neuroduet import (
-    __version__,
-    cli_actions,
-    cli_export,
-    cli_import,
-    cli_ingest,
-    cli_submit,
-)
+from neuroduet import __version__
+from neuroduet.cli import actions, export, imports, ingest, submit
 from neuroduet.config import Config, DataConfig, load_config, override
 from neuroduet.console import (
     print_findings,
@@ -66,9 +60,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(cli_actions.app)
-app.add_typer(cli_ingest.app)
-cli_actions.app.command("import")(cli_import.import_recording)
+app.add_typer(actions.app)
+app.add_typer(ingest.app)
+actions.app.command("import")(imports.import_recording)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -368,9 +362,9 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-app.command()(cli_export.export)
-app.command()(cli_submit.benchmark)
-app.command()(cli_submit.submit)
+app.command()(export.export)
+app.command()(submit.benchmark)
+app.command()(submit.submit)
 
 
 def _configure(preset: str, file: Path | None, settings: list[str]) -> Config:
