@@ -21,6 +21,7 @@ from neuroduet.simulate.neurons import (
     draw_units,
     private_variance,
 )
+from neuroduet.simulate.streams import stream
 
 if TYPE_CHECKING:
     from torch_brain.data import Data, Interval, IrregularTimeSeries
@@ -86,7 +87,7 @@ def draw_world(seed: int, nonlinear: float) -> World:
     Returns:
         Region patterns, and the statistics by which features are standardised.
     """
-    generator = _stream(seed, 0)
+    generator = stream(seed, 0)
     patterns = generator.standard_normal((len(REGIONS), len(FEATURES)))
     reference = features(draw_trials(400, SIZES["medium"].bins, generator), nonlinear)
     return World(
@@ -126,7 +127,7 @@ def draw_session(
         raise UserError(f"memory must be above 0, found {memory}; 1 is the usual one")
     world, extent = draw_world(seed, nonlinear), SIZES[size]
     # One stream per part: more draws in one part leave the other parts as they are.
-    behaving, making, wandering, firing = (_stream(seed, 1, index, part) for part in range(4))
+    behaving, making, wandering, firing = (stream(seed, 1, index, part) for part in range(4))
     trials = draw_trials(extent.trials, extent.bins, behaving)
     count = int(making.integers(extent.units[0], extent.units[1] + 1))
     visited = int(making.integers(extent.regions[0], extent.regions[1] + 1))
@@ -239,8 +240,3 @@ def _trial_table(trials: Trials) -> Interval:
         contrast=trials.contrast,
         reward=trials.reward,
     )
-
-
-def _stream(seed: int, *key: int) -> np.random.Generator:
-    """A random stream of its own for every key."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
