@@ -7,20 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training import tiny_runs
 
-SMALL = [
-    "model.width=16",
-    "model.layers=1",
-    "model.heads=2",
-    "model.feed_forward=16",
-    "model.input_rank=4",
-    "model.output_rank=4",
-    "model.input_kernel=3",
-    "model.behaviour_kernel=3",
-    "training.device=cpu",
-    "training.max_epochs=2",
-    "training.learning_rate=0.01",
-]
+SMALL = [*tiny_runs.SMALL, "training.max_epochs=2", "training.learning_rate=0.01"]
 
 EPOCHS = {"ts1": 2, "ts2": 12, "ts3": 1}
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from neuroduet.actions.metrics.segments import segments
 from neuroduet.types import UNLABELLED
 
 BOUT_FRAMES = 8
@@ -59,10 +60,8 @@ def moving_mean(values: Float[np.ndarray, "T K"], size: int) -> Float[np.ndarray
 
 def typical_bout(labels: Sequence[Int[np.ndarray, " _"]]) -> float | None:
     """Median length (frames) of the labelled bouts, ``None`` without any."""
-    lengths = [np.diff(np.flatnonzero(np.diff(one, prepend=-2, append=-2))) for one in labels]
-    classes = [one[np.flatnonzero(np.diff(one, prepend=-2))] for one in labels]
-    labelled = [n[c != UNLABELLED] for n, c in zip(lengths, classes, strict=True)]
-    found = np.concatenate(labelled) if labelled else np.empty(0)
+    bouts = [segments(one) for one in labels]
+    found = np.concatenate([one.end - one.start for one in bouts]) if bouts else np.empty(0)
     return float(np.median(found)) if found.size else None
 
 

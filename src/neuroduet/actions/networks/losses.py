@@ -15,16 +15,6 @@ LARGEST_CHANGE = 4.0
 """Of a log-probability from frame to frame that still costs more than a smaller one (MS-TCN)."""
 
 
-def class_weights(counts: Int[Tensor, " K"], power: float) -> Float[Tensor, " K"]:
-    """Weights of classes: (most frequent / own frames) to a power, 0 for absent classes.
-
-    >>> class_weights(torch.tensor([0, 300, 350, 706]), 1.0)
-    tensor([0.0000, 2.3533, 2.0171, 1.0000])
-    """
-    shares = counts.max() / counts.clamp(min=1)
-    return torch.where(counts > 0, shares**power, 0.0)
-
-
 def labelled_loss(
     log_p: Float[Tensor, "B T K"],
     labels: Int[Tensor, "B T"],

@@ -16,7 +16,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from neuroduet.actions.frames import Frames
 from neuroduet.actions.model import Report
 from neuroduet.actions.networks.losses import (
-    class_weights,
     labelled_loss,
     next_frame_loss,
     roughness,
@@ -40,6 +39,7 @@ from neuroduet.actions.networks.windows import (
     hold_out,
     starts_around,
 )
+from neuroduet.actions.weights import class_weights
 from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
 
@@ -186,7 +186,9 @@ def _train(
     network = _new(data, around, options)
     objective = Objective(
         options=options,
-        strong=class_weights(around.counts, options.class_weight_power),
+        strong=torch.from_numpy(
+            class_weights(around.counts.numpy(), options.class_weight_power)
+        ).float(),
         weak=torch.ones(n_classes),
     )
     optimiser = torch.optim.AdamW(
