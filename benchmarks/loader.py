@@ -23,7 +23,7 @@ from neuroduet.losses import modality_losses
 from neuroduet.models import build, set_up_session
 from neuroduet.presets import duet
 from neuroduet.simulate import simulate
-from neuroduet.training.module import draw_masks
+from neuroduet.training.steps import draw_part
 
 
 def main() -> None:
@@ -58,10 +58,10 @@ def make_turns(folder: Path) -> tuple[Callable[[], object], Callable[[], object]
 
     def load() -> object:
         chosen = windows[torch.randperm(len(windows), generator=generator)[:16].numpy()]
-        return draw_masks(session.batch(chosen), config, generator)
+        return draw_part(session.batch(chosen), config, generator, None)
 
     def step() -> object:
-        masks = draw_masks(fixed, config, generator)
+        masks = draw_part(fixed, config, generator, None).masks
         prediction = model([fixed], [masks.visible])[0]
         scales = model.scales(session.info.id)
         losses = modality_losses(prediction, fixed, masks, model.behaviours, scales, config.loss)

@@ -260,6 +260,7 @@ class TrainingConfig(_Section):
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of a process; ``None`` takes all cores. More than one helps little
             at the default size and is slow on a busy machine; ``members`` uses cores better.
+        workers: Processes that prepare the next steps; a CPU waits for none, a fast GPU may.
         members: Size of the ensemble, trained in parallel processes of one thread each.
         finetune: Which weights move: ``full``, ``probe`` (stitchers only) or ``gradual``
             (stitchers first, then everything).
@@ -286,6 +287,7 @@ class TrainingConfig(_Section):
     precision: Literal["32", "bf16"] = "32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = 1
+    workers: int = Field(0, ge=0)
     members: int = Field(1, ge=1)
     finetune: Literal["full", "probe", "gradual"] = "full"
 

@@ -14,9 +14,11 @@ from neuroduet.errors import UserError
 from neuroduet.losses import modality_losses
 from neuroduet.models import build, set_up_session
 from neuroduet.training.fit import fit, total_steps, train
-from neuroduet.training.module import GRADUAL_FROZEN, Steps, TrainingModule
+from neuroduet.training.module import GRADUAL_FROZEN, TrainingModule
 from neuroduet.training.runs import load_run
 from neuroduet.training.state import MEAN, Progress
+from neuroduet.training.steps import Steps
+from neuroduet.training.validation import mean_scores, session_scores
 
 SIX_STEPS = [
     "training.max_epochs=10",
@@ -191,9 +193,9 @@ def test_every_epoch_shows_every_training_window_once(data: Path) -> None:
         seen = [
             window
             for _, parts in steps
-            for batch, _, _ in parts
-            if batch.session == session.info.id
-            for window in batch.windows.tolist()
+            for part in parts
+            if part.batch.session == session.info.id
+            for window in part.batch.windows.tolist()
         ]
         assert sorted(seen) == session.indices("train").tolist()
 
@@ -204,10 +206,10 @@ def test_steps_do_not_depend_on_where_a_run_was_resumed(data: Path) -> None:
     whole = list(Steps(sessions, config, 0, 8))
     for (one, parts), (other, again) in zip(whole[5:], Steps(sessions, config, 5, 8), strict=True):
         assert one == other
-        for (batch, masks, _), (batch_, masks_, _) in zip(parts, again, strict=True):
-            assert torch.equal(batch.windows, batch_.windows)
-            assert same(masks.visible, masks_.visible)
-            assert same(masks.scored, masks_.scored)
+        for part, part_ in zip(parts, again, strict=True):
+            assert torch.equal(part.batch.windows, part_.batch.windows)
+            assert same(part.masks.visible, part_.masks.visible)
+            assert same(part.masks.scored, part_.masks.scored)
 
 
 def test_another_seed_draws_other_windows_and_for_equal_windows_other_masks(data: Path) -> None:
@@ -216,10 +218,10 @@ def test_another_seed_draws_other_windows_and_for_equal_windows_other_masks(data
     found = []
     for seed in (0, 1):
         steps = Steps(sessions[:1], tiny(f"training.seed={seed}"), 0, 1)
-        ((_, ((batch, _, _),)),) = steps
+        ((_, (drawn,)),) = steps
         steps._plan = lambda epoch: [[(0, windows)]]
-        ((_, ((_, masks, _),)),) = steps
-        found.append((batch.windows, masks.scored))
+        ((_, (part,)),) = steps
+        found.append((drawn.batch.windows, part.masks.scored))
     assert not torch.equal(found[0][0], found[1][0])
     assert not same(found[0][1], found[1][1])
 
@@ -330,14 +332,17 @@ def test_selection_keeps_one_set_of_weights_or_one_per_target(
 
 
 def test_the_kept_weights_are_those_of_the_best_validation(data: Path, tmp_path: Path) -> None:
-    from neuroduet.training.validation import validate
-
     config = tiny(*SIX_STEPS, "training.learning_rate=0.05")
     out = train(config, data, tmp_path / "run")
     found, sessions = load_run(out), open_sessions(data, config.data)
     for target, best in checkpoint(out)[1]["best"].items():
         found.model.load_state_dict(found.best[target], strict=False)
-        scores = validate(found.model, sessions, torch.device("cpu"), masking=config.masking)
+        scores = mean_scores(
+            [
+                session_scores(found.model, s, torch.device("cpu"), masking=config.masking)
+                for s in sessions
+            ]
+        )
         value = sum(scores.values()) / len(scores) if target == MEAN else scores[target]
         assert value == pytest.approx(best, rel=1e-6), target
         column = [float(row[f"valid/{target}"]) for row in metrics(out)] if target != MEAN else []
@@ -420,7 +425,8 @@ def test_a_step_minimises_the_mean_over_its_windows(data: Path, tmp_path: Path) 
         set_up_session(model, session)
     ((_, parts),) = Steps(sessions, config, 0, 1)
     sums, windows = {}, 0
-    for batch, masks, _ in parts:
+    for part in parts:
+        batch, masks = part.batch, part.masks
         (answer,) = model([batch], [masks.visible])
         scales = model.scales(batch.session)
         for name, loss in modality_losses(

@@ -14,7 +14,7 @@ from neuroduet.data.recording import save
 from neuroduet.data.session import open_sessions
 from neuroduet.models import MODELS
 from neuroduet.training.fit import train
-from neuroduet.training.module import Steps
+from neuroduet.training.steps import Steps
 
 CONTINUOUS = [
     "data.windows.align=continuous",
@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def steps(data: Path, first: int, last: int, *settings: str) -> list[torch.Tensor]:
     config = tiny(*CONTINUOUS, *settings)
     found = Steps(open_sessions(data, config.data), config, first, last)
-    return [batch.activity for _, parts in found for batch, _, _ in parts]
+    return [part.batch.activity for _, parts in found for part in parts]
 
 
 def test_moves_are_a_function_of_seed_and_step(data: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_window_is_read_elsewhere_at_its_next_visit(data: Path) -> None:
     config = tiny(*CONTINUOUS, JITTER, "training.batch_size=64")
     (session,) = open_sessions(data, config.data)
     (_, one), (_, two) = Steps([session], config, 0, 2)
-    first, second = one[0][0], two[0][0]
+    first, second = one[0].batch, two[0].batch
     assert sorted(first.windows.tolist()) == sorted(second.windows.tolist())
     order = [second.windows.tolist().index(w) for w in first.windows.tolist()]
     assert not torch.equal(first.activity, second.activity[order])

@@ -57,6 +57,7 @@ KNOBS: dict[str, tuple[list[str], str, str]] = {
 }
 
 ELSEWHERE = {
+    "training.workers": "test_ranks.py shows that they change nothing but the waiting",
     "training.members": "test_ensemble.py trains two members in processes of their own",
     "training.device": "a machine without a GPU computes the same for auto and cpu",
 }

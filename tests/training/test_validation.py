@@ -18,7 +18,7 @@ from neuroduet.masking import PROMPTS, region_index
 from neuroduet.masking.activity import usual_horizon
 from neuroduet.models import build, set_up_session
 from neuroduet.training.fit import train
-from neuroduet.training.validation import validate
+from neuroduet.training.validation import mean_scores, session_scores
 from neuroduet.types import NEURAL, Batch, Masks, Prediction
 
 CPU = torch.device("cpu")
@@ -40,6 +40,11 @@ def model_of(sessions: list[Session], *settings: str) -> nn.Module:
     for session in sessions:
         set_up_session(model, session)
     return model.eval()
+
+
+def validate(model: nn.Module, sessions: list[Session], masking: MaskingConfig | None = None):
+    """Mean scores, as training takes them."""
+    return mean_scores([session_scores(model, s, CPU, masking=masking) for s in sessions])
 
 
 class Asked(nn.Module):
@@ -73,20 +78,20 @@ def test_only_what_is_trained_is_scored(
     sessions: list[Session], schemes: dict[str, float], targets: set[str]
 ) -> None:
     model = model_of(sessions)
-    scores = validate(model, sessions, CPU, masking=masking(**schemes))
+    scores = validate(model, sessions, masking=masking(**schemes))
     assert set(scores) == targets | BEHAVIOURS
     alone = model_of(sessions, "model.behaviours=false", "model.prompts=true")
-    assert set(validate(alone, sessions, CPU, masking=masking(**schemes))) >= targets
+    assert set(validate(alone, sessions, masking=masking(**schemes))) >= targets
 
 
 def test_without_schemes_there_is_encoding_and_decoding(sessions: list[Session]) -> None:
-    assert set(validate(model_of(sessions), sessions, CPU)) == {NEURAL} | BEHAVIOURS
+    assert set(validate(model_of(sessions), sessions)) == {NEURAL} | BEHAVIOURS
 
 
 def test_sessions_without_regions_have_no_part_in_scores_of_regions(tmp_path: Path) -> None:
     sessions = open_sessions(write_recording(tmp_path, "s"), tiny().data)
     both = masking(neuron=1.0, intra_region=1.0, inter_region=1.0)
-    assert set(validate(Asked(), sessions, CPU, masking=both)) == {"co_smoothing"}
+    assert set(validate(Asked(), sessions, masking=both)) == {"co_smoothing"}
 
 
 def test_equal_weights_have_equal_scores_and_no_random_number_is_used(
@@ -96,11 +101,11 @@ def test_equal_weights_have_equal_scores_and_no_random_number_is_used(
     model = model_of(sessions)
     torch.manual_seed(1)
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first = validate(model, sessions, CPU, masking=every)
+    first = validate(model, sessions, masking=every)
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     torch.manual_seed(2)
-    assert validate(model, sessions, CPU, masking=every) == first
+    assert validate(model, sessions, masking=every) == first
 
 
 def test_masks_are_the_same_at_every_validation_and_differ_within_one(
@@ -108,7 +113,7 @@ def test_masks_are_the_same_at_every_validation_and_differ_within_one(
 ) -> None:
     model, schemes = Asked(), masking(neuron=1.0)
     for _ in range(2):
-        validate(model, sessions[:1], CPU, masking=schemes)
+        validate(model, sessions[:1], masking=schemes)
     seen = [masks.visible[NEURAL] for _, masks in model.questions if masks.prompt is not None]
     half = len(seen) // 2
     assert half > 1  # the windows are asked about more than once
@@ -146,7 +151,7 @@ def test_a_score_is_the_mean_bits_per_spike_of_what_was_hidden(
     sessions: list[Session], scheme: str, target: str
 ) -> None:
     session, model = sessions[0], Asked()
-    found = validate(model, [session], CPU, masking=masking(**{scheme: 1.0}))[target]
+    found = validate(model, [session], masking=masking(**{scheme: 1.0}))[target]
     asked = [(b, m) for b, m in model.questions if m.prompt is not None]
     regions = region_index(session.info.regions)
     true, expected, scored = [], [], []
@@ -201,7 +206,7 @@ def test_traces_are_scored_by_r2(tmp_path: Path) -> None:
     )
     save(recording, tmp_path / "s.h5")
     (session,) = open_sessions(tmp_path, tiny().data)
-    found = validate(Odd(), [session], CPU, masking=masking(forward=1.0))
+    found = validate(Odd(), [session], masking=masking(forward=1.0))
     horizon = usual_horizon(30)
     late = traces[6:, 30 - horizon :, :3]
     missed = late[:, np.arange(30 - horizon, 30) % 2 == 0]

@@ -187,8 +187,9 @@ def train(
             resume=resume,
             report=report,
         )
-    write(f"the run is in {run}")
-    _next("evaluate", run, "--data", data)
+    if _is_first():
+        write(f"the run is in {run}")
+        _next("evaluate", run, "--data", data)
 
 
 @app.command()
@@ -222,8 +223,9 @@ def finetune(
             resume=resume,
             report=report,
         )
-    write(f"the run is in {adapted}")
-    _next("evaluate", adapted, "--data", data)
+    if _is_first():
+        write(f"the run is in {adapted}")
+        _next("evaluate", adapted, "--data", data)
 
 
 @app.command()
@@ -390,12 +392,21 @@ def _require_run(run: Path) -> None:
 
 
 def _require_unused(out: Path, resume: bool) -> None:
+    if not _is_first():  # the first may have made it already
+        return
     if out.is_dir() and any(out.iterdir()) and not resume:
         if (out / "config.yaml").is_file():
             raise UserError(f"{out} already holds a run; choose another --out or add --resume")
         raise UserError(f"{out} already holds files; choose a new or empty folder")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, expected a folder; choose another one")
+
+
+def _is_first() -> bool:
+    """Whether this process speaks for all that train one model together."""
+    from neuroduet.training.ranks import ranks_of
+
+    return ranks_of().writes
 
 
 def _how_to_go_on(words: list[str]) -> str:

@@ -19,14 +19,16 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from neuroduet.config import Config, TrainingConfig
+from neuroduet.config import Config, TrainingConfig, load_config
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
 from neuroduet.models import Model, build, set_up_session
 from neuroduet.training.files import environment, read_tensors, write_text
-from neuroduet.training.module import Steps, TrainingModule, best_path, read_metrics
+from neuroduet.training.module import TrainingModule, best_path, read_metrics
+from neuroduet.training.ranks import ranks_of
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN, Progress, load_checkpoint
+from neuroduet.training.steps import Steps
 from neuroduet.types import NEURAL
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ def train(
     report: Report | None = None,
 ) -> Path:
     """Train from scratch (or go on with a stopped run).
+
+    Started by ``torchrun`` or ``srun``, several processes train one model: they divide the windows
+    of every step, and the result is that of a single process.
 
     Args:
         config: Everything about the run.
@@ -67,6 +72,7 @@ def train(
             "masking.kind=published goes with loss.kind=published and with model.name="
             "neds_published or mtm_published, whose tokens it hides; set all three or none"
         )
+    _check_ranks(config)
     opened = open_sessions(Path(data), config.data, sessions)
     _check_names(opened)
     if config.training.members > 1:
@@ -105,17 +111,23 @@ def fit(
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     _check_names(sessions)
+    _check_ranks(config)
+    ranks = ranks_of()
     total = total_steps(sessions, config)
-    prepare_folder(out, config, resume)
-    write_environment(out, config, sessions)
-    module = TrainingModule(model, sessions, config, out, total, report)
+    if ranks.writes:
+        prepare_folder(out, config, resume)
+        write_environment(out, config, sessions)
+    module = TrainingModule(model, sessions, config, out, total, report, ranks)
     if resume and (out / "checkpoints" / "last.safetensors").is_file():
         module.progress = load_checkpoint(
             out / "checkpoints" / "last.safetensors", model, module.average, module.optimizer
         )
         module.rows = read_metrics(out / "metrics.csv", module.progress.step)
     if not module.finished():
-        _run_lightning(module, Steps(sessions, config, module.progress.step, total), config, out)
+        steps = Steps(sessions, config, module.progress.step, total, ranks)
+        _run_lightning(module, steps, out)
+    if not ranks.writes:
+        return out
     if MEAN not in module.progress.best:
         log.warning("no validation windows: the last weights are kept")
     save_model(out, config, model, _best_weights(out, module))
@@ -136,8 +148,10 @@ def check_folder(out: Path, config: Config, resume: bool) -> None:
         UserError: The folder is in use, or holds another configuration than the one to resume.
     """
     path = out / "config.yaml"
+    if not ranks_of().writes:
+        return
     if resume:
-        if path.is_file() and path.read_text() != config.to_yaml():
+        if path.is_file() and load_config(path) != config:
             raise UserError(
                 f"{path} differs from the given settings; resume with the settings the run was "
                 "started with, or choose another --out"
@@ -173,20 +187,47 @@ def _check_names(sessions: Sequence[Session]) -> None:
                 )
 
 
-def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Path) -> None:
+def _check_ranks(config: Config) -> None:
+    """What only a single process can do."""
+    world = ranks_of().world
+    if world > 1 and config.training.members > 1:
+        raise UserError(
+            f"training.members is {config.training.members} and {world} processes were started; "
+            "train an ensemble in one process, which starts its own, or one member with many"
+        )
+    if world > 1 and config.loss.kind == "published":
+        raise UserError(
+            f"loss.kind=published is no mean over windows that {world} processes could divide; "
+            "train it in one process"
+        )
+
+
+def _run_lightning(module: TrainingModule, steps: Steps, out: Path) -> None:
     # Lightning's import takes seconds: only training pays for it.
     from lightning.pytorch import Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+    from lightning.pytorch.strategies import DDPStrategy
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    training = config.training
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    training, ranks = module.config.training, steps.ranks
+    several = ranks.world > 1
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
+        # Of depthwise convolutions, whose kernels have an axis of length 1.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
         trainer = Trainer(
             max_epochs=1,
             min_epochs=0,
             accelerator={"cuda": "gpu"}.get(training.device, training.device),
-            devices=1,
+            devices=ranks.per_node,
+            num_nodes=ranks.nodes,
+            # A step concerns a few sessions: the stitchers of all others have no gradient.
+            strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
+            # A script of a batch system is one process unless its launcher says otherwise.
+            plugins=None if several else LightningEnvironment(),
+            use_distributed_sampler=False,
             precision="bf16-mixed" if training.precision == "bf16" else "32-true",
             logger=TensorBoardLogger(out, name="", version="tensorboard"),
             enable_checkpointing=False,
@@ -195,7 +236,15 @@ def _run_lightning(module: TrainingModule, steps: Steps, config: Config, out: Pa
             num_sanity_val_steps=0,
         )
         # Without a collate function the loader would turn tuples into lists.
-        trainer.fit(module, DataLoader(steps, batch_size=None, collate_fn=_as_it_is))
+        loader = DataLoader(
+            steps,
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=training.workers,
+            # Forked processes would inherit the locks of this one's threads.
+            multiprocessing_context="spawn" if training.workers else None,
+        )
+        trainer.fit(module, loader)
 
 
 def _as_it_is(step: Any) -> Any:

@@ -4,105 +4,39 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.nn.utils import clip_grad_norm_
 
 from neuroduet.config import Config
-from neuroduet.data.batch import plan_epoch
 from neuroduet.data.session import Session
+from neuroduet.errors import UserError
 from neuroduet.losses import modality_losses
 from neuroduet.losses_published import published_losses, published_mtm_losses
-from neuroduet.masking import Draw, draw, region_index
-from neuroduet.masking.corruption import corrupt
-from neuroduet.masking.published import published_masks
-from neuroduet.masking.published_mtm import published_mtm_masks
 from neuroduet.models import Model
 from neuroduet.nn.stitch import module_key
 from neuroduet.training.files import write_tensors, write_text
+from neuroduet.training.ranks import ALONE, Ranks, from_first, gathered
 from neuroduet.training.schedule import rate_at
 from neuroduet.training.state import MEAN, Progress, WeightAverage, decay_groups, save_checkpoint
-from neuroduet.training.validation import to_device, validate
-from neuroduet.types import Batch, Masks, Prediction
+from neuroduet.training.steps import RANK_STRIDE, Part, Step, Steps, step_seed
+from neuroduet.training.validation import mean_scores, session_scores, to_device
+from neuroduet.types import Masks, Prediction
 
-Part = tuple[Batch, Masks, Batch]
-"""True values, masks, and what the model reads: the same values unless masks corrupt some."""
-
-Step = tuple[int, list[Part]]
 Row = dict[str, int | float]
 
 GRADUAL_FROZEN = 0.25
 """Fraction of the budget during which gradual finetuning moves stitchers only."""
 
-
-class Steps(IterableDataset[Step]):
-    """Micro-batches and masks of every optimiser step, a pure function of (seed, step)."""
-
-    def __init__(self, sessions: Sequence[Session], config: Config, first: int, last: int) -> None:
-        self.sessions, self.config, self.first, self.last = sessions, config, first, last
-        self.per_epoch = len(self._plan(0))
-        self.regions = [region_index(session.info.regions) for session in sessions]
-
-    def _plan(self, epoch: int) -> list[Any]:
-        training = self.config.training
-        return plan_epoch(
-            self.sessions,
-            "train",
-            training.batch_size,
-            training.sessions_per_batch,
-            training.seed,
-            epoch,
-        )
-
-    def __iter__(self) -> Iterator[Step]:
-        seed = self.config.training.seed
-        epoch, plan = -1, []
-        for step in range(self.first, self.last):
-            if step // self.per_epoch != epoch:
-                epoch = step // self.per_epoch
-                plan = self._plan(epoch)
-            generator = torch.Generator().manual_seed(step_seed(seed, step, 0))
-            moving = np.random.default_rng([seed, step])
-            parts = []
-            for session, windows in plan[step % self.per_epoch]:
-                recorded = self.sessions[session]
-                batch = recorded.batch(windows, recorded.moves(windows, moving))
-                parts.append(draw_part(batch, self.config, generator, self.regions[session]))
-            yield step, parts
-
-
-def draw_part(
-    batch: Batch, config: Config, generator: torch.Generator, regions: Tensor | None
-) -> Part:
-    """A training batch with its masks, of the kind the configuration asks for."""
-    masking = config.masking
-    if masking.kind == "published":
-        if config.model.name == "mtm_published":
-            return batch, published_mtm_masks(batch, masking, generator, regions), batch
-        masks = published_masks(batch, masking.ratio, generator, config.model.inputs)
-        return batch, masks, batch
-    source = Draw(
-        generator=generator,
-        ratio=masking.ratio,
-        unit_ratio=masking.unit_ratio,
-        regions=regions,
-        patch=config.model.patch,
-    )
-    masks = draw(batch, masking.schemes, source, masking.hide_visible, masking.per)
-    shown, masks = corrupt(batch, masks, masking.keep, masking.random, generator)
-    return batch, masks, shown
-
-
-def step_seed(seed: int, step: int, purpose: int) -> int:
-    """A seed for one step's masks (0) or dropout (1): resuming needs no generator states."""
-    return (seed * 1_000_003 + step) * 2 + purpose
+SAVE_EVERY_S = 10.0
+"""At the end of an epoch, training saves besides if the last time is longer ago."""
 
 
 class TrainingModule(lightning.LightningModule):
@@ -116,10 +50,11 @@ class TrainingModule(lightning.LightningModule):
         out: Path,
         total_steps: int,
         report: Callable[[Progress, float, dict[str, float]], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         super().__init__()
         self.model, self.sessions, self.config, self.out = model, sessions, config, out
-        self.total_steps, self.report = total_steps, report
+        self.total_steps, self.report, self.ranks = total_steps, report, ranks
         self.average = WeightAverage(model, config.training.ema)
         self.progress = Progress()
         self.optimizer = torch.optim.AdamW(
@@ -128,11 +63,11 @@ class TrainingModule(lightning.LightningModule):
             betas=config.training.betas,
             fused=True,
         )
-        epoch = Steps(sessions, config, 0, 0).per_epoch
-        self.validate_every = config.training.validate_every or max(epoch, 50)
+        self.epoch = Steps(sessions, config, 0, 0).per_epoch
+        self.validate_every = config.training.validate_every or max(self.epoch, 50)
         self.rows: list[Row] = []
         self.log_losses: dict[str, float] = {}
-        self.clock = time.monotonic()
+        self.clock = self.saved = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the learning rate is set at every step."""
@@ -143,10 +78,7 @@ class TrainingModule(lightning.LightningModule):
     ) -> Step:
         """Move the micro-batches and masks of a step."""
         step, parts = batch
-        return step, [
-            (to_device(batch, device), _masks_to(masks, device), to_device(shown, device))
-            for batch, masks, shown in parts
-        ]
+        return step, [_part_to(part, device) for part in parts]
 
     def used(self) -> float:
         """Used fraction of the time budget (0 without one)."""
@@ -182,7 +114,7 @@ class TrainingModule(lightning.LightningModule):
             training.finetune == "gradual" and fraction < GRADUAL_FROZEN
         )
         self._freeze_core(frozen)
-        torch.manual_seed(step_seed(training.seed, step, 1))
+        torch.manual_seed(step_seed(training.seed, step, 1) + self.ranks.rank * RANK_STRIDE)
 
     def _freeze_core(self, frozen: bool) -> None:
         own = {id(p) for p in self.model.stitchers()}
@@ -191,32 +123,43 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: Step, batch_idx: int) -> Tensor:
         """Loss of one step: micro-batches weigh in by their number of windows."""
-        batches, masks, shown = (list(parts) for parts in zip(*batch[1], strict=True))
-        predictions = self.model(shown, [m.visible for m in masks], [m.prompt for m in masks])
-        losses = self._losses(predictions, batches, masks)
+        step, parts = batch
+        masks = [part.masks for part in parts]
+        predictions = self.model(
+            [part.shown for part in parts], [m.visible for m in masks], [m.prompt for m in masks]
+        )
+        losses = self._losses(predictions, parts)
         self.log_losses = {name: float(x.detach()) for name, x in losses.items()}
-        return torch.stack(list(losses.values())).sum()
+        for name, value in self.log_losses.items():
+            if not math.isfinite(value):
+                raise self._diverged(f"the loss of '{name}' is {value}", step)
+        # Gradients are averaged over processes; each computes its share of the sum.
+        return torch.stack(list(losses.values())).sum() * self.ranks.world
 
-    def _losses(
-        self, predictions: list[Prediction], batches: list[Batch], masks: list[Masks]
-    ) -> dict[str, Tensor]:
-        """Loss per modality; micro-batches weigh in by their number of windows."""
+    def _losses(self, predictions: list[Prediction], parts: list[Part]) -> dict[str, Tensor]:
+        """Loss per modality."""
+        batches, masks = [part.batch for part in parts], [part.masks for part in parts]
         scales = [self.model.scales(batch.session) for batch in batches]
         if self.config.loss.kind == "published":
             if self.config.model.name == "mtm_published":
                 return published_mtm_losses(predictions, batches, masks, scales)
             return published_losses(predictions, batches, masks, scales)
-        n_windows = sum(len(batch.windows) for batch in batches)
         losses: dict[str, Tensor] = {}
-        for parts in zip(predictions, batches, masks, scales, strict=True):
-            prediction, batch, mask, scale = parts
+        for prediction, part, scale in zip(predictions, parts, scales, strict=True):
             found = modality_losses(
-                prediction, batch, mask, self.model.behaviours, scale, self.config.loss
+                prediction, part.batch, part.masks, self.model.behaviours, scale, self.config.loss
             )
             for name, value in found.items():
-                share = value * (len(batch.windows) / n_windows)
+                share = value * part.weights[name]
                 losses[name] = losses[name] + share if name in losses else share
         return losses
+
+    def _diverged(self, found: str, step: int) -> UserError:
+        return UserError(
+            f"{found} at step {step}: training has diverged; lower training.learning_rate (it is "
+            f"{self.config.training.learning_rate:g}) or look for outliers in the recordings, and "
+            f"train again; checkpoints of earlier steps stay in {self.out / 'checkpoints'}"
+        )
 
     def configure_gradient_clipping(
         self,
@@ -224,10 +167,15 @@ class TrainingModule(lightning.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip here: Lightning refuses to with 16 bits and a fused optimiser, though bf16 can."""
-        if self.config.training.clip is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self.config.training.clip)
+        """Clip here: Lightning refuses to with 16 bits and a fused optimiser, though bf16 can.
+
+        A gradient that is not finite would spoil weights that no later step can mend.
+        """
+        limit = self.config.training.clip
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = clip_grad_norm_(parameters, math.inf if limit is None else limit)
+        if not bool(norm.isfinite()):
+            raise self._diverged(f"the gradient is {float(norm)}", self.progress.step)
 
     def on_train_batch_end(self, outputs: Any, batch: Step, batch_idx: int) -> None:
         """Count, average weights, and now and then validate and save."""
@@ -236,38 +184,59 @@ class TrainingModule(lightning.LightningModule):
         now = time.monotonic()
         self.progress.elapsed_s += now - self.clock
         self.clock = now
+        if self.config.training.max_minutes is not None:
+            self.progress.elapsed_s = from_first(self.progress.elapsed_s, self.ranks, self.device)
         if self.finished() or self.progress.step % self.validate_every == 0:
-            self._validate_and_save()
+            self._validate()
+        elif self.progress.step % self.epoch == 0 and now - self.saved > SAVE_EVERY_S:
+            self._save()
         if self.finished():
             self.trainer.should_stop = True
 
-    def _validate_and_save(self) -> None:
+    def _validate(self) -> None:
         """Validate the averaged weights, keep the best, save all."""
         self.model.eval()
         with self.average.applied():
-            scores = validate(self.model, self.sessions, self.device, masking=self.config.masking)
+            scores = self._scores()
             improved = self.progress.record(scores)
             per_target = self.config.training.select == "task"
             weights = dict(self.model.named_parameters())
             for key in [k for k in improved if per_target or k == MEAN]:
-                write_tensors(best_path(self.out, key), weights)
+                if self.ranks.writes:
+                    write_tensors(best_path(self.out, key), weights)
         self.model.train()
-        self._log_row(scores)
-        save_checkpoint(
-            self.out / "checkpoints" / "last.safetensors",
-            self.model,
-            self.average,
-            self.optimizer,
-            self.progress,
-        )
-        if self.report is not None:
+        losses = gathered(self.log_losses, self.ranks)
+        if self.ranks.writes:
+            self._log_row(scores, losses)
+        self._save()
+        if self.report is not None and self.ranks.writes:
             fraction = max(self.progress.step / self.total_steps, self.used())
             self.report(self.progress, fraction, scores)
 
-    def _log_row(self, scores: dict[str, float]) -> None:
+    def _scores(self) -> dict[str, float]:
+        """Validation scores; processes divide the sessions among them."""
+        own = self.sessions[self.ranks.rank :: self.ranks.world]
+        found = [
+            session_scores(self.model, session, self.device, masking=self.config.masking)
+            for session in own
+        ]
+        shares = gathered(found, self.ranks)
+        # Back into the order of the sessions, so that sums do not depend on the processes.
+        order = range(len(self.sessions))
+        return mean_scores([shares[i % len(shares)][i // len(shares)] for i in order])
+
+    def _save(self) -> None:
+        if self.ranks.writes:
+            path = self.out / "checkpoints" / "last.safetensors"
+            save_checkpoint(path, self.model, self.average, self.optimizer, self.progress)
+        self.saved = time.monotonic()
+
+    def _log_row(self, scores: dict[str, float], losses: Sequence[dict[str, float]]) -> None:
+        """Add a row of scores and of the losses of the last step, which processes share."""
         row: Row = {"step": self.progress.step, "minutes": self.progress.elapsed_s / 60}
         row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        row |= {f"train_loss/{name}": value for name, value in self.log_losses.items()}
+        for name in dict.fromkeys(name for share in losses for name in share):
+            row[f"train_loss/{name}"] = sum(share.get(name, 0.0) for share in losses)
         row |= {f"valid/{name}": value for name, value in scores.items()}
         self.rows.append(row)
         write_metrics(self.out / "metrics.csv", self.rows)
@@ -302,6 +271,15 @@ def read_metrics(path: Path, up_to_step: int) -> list[Row]:
 def _number(column: str, text: str) -> int | float:
     # The step stays whole, so that a resumed run writes the same table as an unbroken one.
     return int(text) if column == "step" else float(text)
+
+
+def _part_to(part: Part, device: torch.device) -> Part:
+    return Part(
+        batch=to_device(part.batch, device),
+        masks=_masks_to(part.masks, device),
+        shown=to_device(part.shown, device),
+        weights=part.weights,
+    )
 
 
 def _masks_to(masks: Masks, device: torch.device) -> Masks:

@@ -45,9 +45,9 @@ MASK_SEED = 20_240_714
 
 
 @torch.inference_mode()
-def validate(
+def session_scores(
     model: nn.Module,
-    sessions: Sequence[Session],
+    session: Session,
     device: torch.device,
     split: str = "valid",
     masking: MaskingConfig | None = None,
@@ -63,25 +63,33 @@ def validate(
 
     Args:
         model: The model, in evaluation mode.
-        sessions: Sessions to score.
+        session: Session to score.
         device: Where the model lives.
         split: Which windows.
         masking: Schemes the model is trained with; ``None`` for encoding and decoding only.
 
     Returns:
-        Mean over sessions of each target's score; targets without a score are left out.
+        Score of each target; targets without a score are left out.
     """
-    found: dict[str, list[float]] = defaultdict(list)
-    for session in sessions:
-        if len(session.indices(split)) == 0:
-            continue
-        scores = _session_scores(model, session, device, split, _encodes(masking))
-        if masking is not None:
-            scores |= _activity_scores(model, session, device, split, masking)
+    if len(session.indices(split)) == 0:
+        return {}
+    scores = _session_scores(model, session, device, split, _encodes(masking))
+    if masking is not None:
+        scores |= _activity_scores(model, session, device, split, masking)
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
+
+
+def mean_scores(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each target's score over the sessions that have it.
+
+    Args:
+        found: Scores of each session.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    for scores in found:
         for name, value in scores.items():
-            if np.isfinite(value):
-                found[name].append(value)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+            values[name].append(value)
+    return {name: float(np.mean(each)) for name, each in values.items()}
 
 
 def _encodes(masking: MaskingConfig | None) -> bool:
