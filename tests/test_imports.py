@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "neuroduet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = (
-    {"errors", "types", "atomic"},
+    {"errors", "types"},
+    {"atomic"},
+    {"plain"},
     {"config"},
     {"presets", "data"},
     {"simulate", "ingest"},

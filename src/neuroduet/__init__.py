@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuroduet.data.session import open_sessions
     from neuroduet.errors import UserError
     from neuroduet.simulate import simulate
+    from neuroduet.tasks.crossval import cross_validate
     from neuroduet.tasks.run import baselines as score_baselines
     from neuroduet.tasks.run import embed_run as embed
     from neuroduet.tasks.run import evaluate_run as evaluate
@@ -32,6 +33,7 @@ __all__ = [
     "Segmenter",
     "UserError",
     "check",
+    "cross_validate",
     "embed",
     "evaluate",
     "finetune",
@@ -52,6 +54,7 @@ _HOMES = {
     "Segmenter": ("neuroduet.actions.segmenter", "Segmenter"),
     "UserError": ("neuroduet.errors", "UserError"),
     "check": ("neuroduet.data.recording", "check"),
+    "cross_validate": ("neuroduet.tasks.crossval", "cross_validate"),
     "embed": ("neuroduet.tasks.run", "embed_run"),
     "evaluate": ("neuroduet.tasks.run", "evaluate_run"),
     "finetune": ("neuroduet.training.finetune", "finetune"),

@@ -1,12 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, also when the process is killed or the power fails."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from neuroduet.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write reports where there is no room: no space, no quota, or a limit on file sizes."""
 
 
 @contextmanager
@@ -19,11 +26,84 @@ def replacing(path: Path) -> Iterator[Path]:
     Yields:
         An empty temporary file in the same folder. When the block ends it replaces ``path``; when
         the block fails it is removed and ``path`` stays as it was.
+
+    Raises:
+        UserError: There is no room for the file.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    temporary.touch(exist_ok=False)
     try:
+        temporary.touch(exist_ok=False)
         yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+        _keep_entries(path.parent)
+    except OSError as error:
+        if error.errno in FULL:
+            raise UserError(
+                f"{path} could not be written ({os.strerror(error.errno).lower()}) and is as it "
+                "was before; make room and run the same command again, --resume for a training"
+            ) from None
+        if str(error.filename) == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _keep_entries(folder: Path) -> None:
+    """Make a folder's new entries outlast a power failure, where the system knows how."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what :func:`replacing` leaves behind when its process is killed.
+
+    Only its caller can know that nobody is writing there now; see :func:`alone_in`.
+
+    Args:
+        path: The file that was being written; its last part may be a pattern, as in ``model/*``.
+    """
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Refuse to work in a folder in which another process is at work.
+
+    The system ends the lock with the process, however that ends, and no file is needed for it.
+    Where a file system has no locks, nobody is refused.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        UserError: Another process has it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(
+            f"another process is training in {folder}; wait until it has ended, or choose another "
+            "--out"
+        ) from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)

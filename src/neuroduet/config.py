@@ -6,6 +6,7 @@ Every default stands here once. An unknown key is an error that names the neares
 from __future__ import annotations
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from neuroduet.errors import UserError
+from neuroduet.plain import plain_name, printable, read_yaml
 
 
 def _odd_or_zero(bins: int) -> int:
@@ -42,7 +44,7 @@ class BehaviourConfig(_Section):
         per: ``bin`` or ``trial``.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(plain_name)]
     source: str
     kind: Literal["continuous", "categorical"]
     per: Literal["bin", "trial"]
@@ -93,6 +95,10 @@ class SplitConfig(_Section):
         seed: Seed of the hash.
         blocks: Number of blocks per split (``blocked``).
         gap_s: Windows closer than this to a window of another split are dropped (``blocked``).
+        folds: Number of parts that take turns as the test split (cross-validation); training has
+            what these and ``valid`` leave, ``train`` and ``blocks`` are not used. ``None`` for one
+            fixed test split.
+        fold: Which of the folds is the test split, from 0 on.
     """
 
     kind: Literal["auto", "random", "blocked", "given"] = "auto"
@@ -101,6 +107,17 @@ class SplitConfig(_Section):
     seed: int = 0
     blocks: int = Field(5, ge=1)
     gap_s: float = Field(2.0, ge=0)
+    folds: int | None = Field(None, ge=2)
+    fold: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> SplitConfig:
+        if self.fold >= (self.folds or 1):
+            many = "is not set" if self.folds is None else f"is {self.folds}"
+            raise ValueError(
+                f"fold {self.fold} does not exist, because folds {many}; folds count from 0"
+            )
+        return self
 
 
 class DataConfig(_Section):
@@ -111,12 +128,15 @@ class DataConfig(_Section):
         split: Splits.
         behaviours: Behaviours to use; ``None`` takes those the recordings name.
         min_rate_hz: Units below this mean rate over the training windows are left out.
+        open_recordings: Recordings that a process holds open at a time; the one not read for
+            longest is closed, and opened again when it is read.
     """
 
     windows: WindowConfig = WindowConfig()
     split: SplitConfig = SplitConfig()
     behaviours: tuple[BehaviourConfig, ...] | None = None
     min_rate_hz: float = Field(0.0, ge=0)
+    open_recordings: int = Field(100, ge=1)
 
 
 class MaskingConfig(_Section):
@@ -180,6 +200,8 @@ class ModelConfig(_Section):
         unit_dropout: Probability that an input unit is silenced for a training sample.
         input_rank: Rank of the input stitcher; ``None`` maps units to the width directly.
         output_rank: Rank of the output stitcher; ``None`` maps the width to units directly.
+        unit_embedding: Numbers per unit from which matrices that all sessions share make both
+            stitchers, instead of a row of each rank; ``None`` gives every unit both rows.
         input_kernel: Bins of the depthwise convolution over the spike input; 0 for none.
         behaviour_kernel: Bins of the convolution over continuous behaviours.
         data_init: Start the stitchers from principal components of the training data.
@@ -201,6 +223,7 @@ class ModelConfig(_Section):
     unit_dropout: float = Field(0.3, ge=0, lt=1)
     input_rank: int | None = 72
     output_rank: int | None = 72
+    unit_embedding: int | None = Field(None, ge=1)
     input_kernel: Annotated[int, Field(ge=0), AfterValidator(_odd_or_zero)] = 9
     behaviour_kernel: Annotated[int, Field(ge=1), AfterValidator(_odd_or_zero)] = 17
     data_init: bool = True
@@ -345,7 +368,8 @@ def from_mapping(values: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UserError("; ".join(_explain(e) for e in error.errors())) from None
+        listed = "; ".join(_explain(e) for e in error.errors())
+        raise UserError(printable(listed)) from None
 
 
 def load_config(path: Path | str, base: Config | None = None) -> Config:
@@ -364,7 +388,7 @@ def load_config(path: Path | str, base: Config | None = None) -> Config:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no configuration file at {path}; give the path of a YAML file")
-    values = _read_yaml(path.read_bytes(), str(path))
+    values = _read(path.read_bytes(), str(path))
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -390,19 +414,18 @@ def override(config: Config, settings: list[str]) -> Config:
         key, found, text = setting.partition("=")
         if not found:
             raise UserError(f"setting '{setting}' has no '='; write section.key=value")
-        change = _read_yaml(text, f"setting '{setting}'")
+        change = _read(text, f"setting '{setting}'")
         for part in reversed(key.strip().split(".")):
             change = {part: change}
         values = _merge(values, change)
     return from_mapping(values)
 
 
-def _read_yaml(text: str | bytes, origin: str) -> Any:
+def _read(text: str | bytes, origin: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{origin} is not valid YAML: {reason}") from None
+        return read_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{origin} is not valid YAML: {error}") from None
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -415,13 +438,19 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+
+
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown configuration key '{where}'; {_hint(error['loc'])}"
     message = error["msg"].removeprefix("Value error, ")
     return (
-        f"configuration key '{where}': {message}, found {error['input']!r}" if where else message
+        f"configuration key '{where}': {message}, found {_SHORT.repr(error['input'])}"
+        if where
+        else message
     )
 
 

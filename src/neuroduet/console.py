@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from neuroduet.plain import printable
+
 PIPED_WIDTH = 200
 """Columns of a table that no terminal shows: wide, so that files and pipes get whole cells."""
 
@@ -21,7 +23,8 @@ def write(text: str, *, stderr: bool = False) -> None:
         text: The sentence.
         stderr: Print to standard error instead of standard output.
     """
-    _console(stderr).print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console = _console(stderr)
+    console.print(_plain(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:
@@ -293,7 +296,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for name in header:
         table.add_column(Text(name), overflow="fold")  # Text: brackets in names are no markup
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(_plain(cell)) for cell in row))
     _print(table)
 
 
@@ -306,6 +309,11 @@ def _print(table: Any) -> None:
         console.print(table)
     lines = [line.rstrip() for line in captured.get().splitlines()]
     write("\n".join(lines).strip("\n"))
+
+
+def _plain(text: str) -> str:
+    """Names from files may hold letters that would move the cursor or colour the screen."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _console(stderr: bool) -> Console:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from neuroduet.data.action_files import ANSWER, RECORDING
 from neuroduet.data.binning import bin_grid
+from neuroduet.data.boundary import read_npz, reading
 from neuroduet.data.columns import column, groups
 from neuroduet.data.pose import names_of
 from neuroduet.data.readers.naming import field_name
@@ -24,7 +24,8 @@ from neuroduet.data.writers.predictions import (
     on_one_clock,
 )
 from neuroduet.errors import UserError, unknown
-from neuroduet.tasks.export import file_name, session_predictions
+from neuroduet.plain import printable
+from neuroduet.tasks.export import SPLITS, new_file_name, session_predictions
 from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.training.runs import load_run
 from neuroduet.types import Behaviour
@@ -60,7 +61,12 @@ def export(source: Path | str, data: Path | str | None, to: str, out: Path | str
     else:
         found = action_predictions(source)
     write = PREDICTION_WRITERS[to]
-    return [path for one in found for path in write(one, out, file_name(one.session))]
+    names: list[str] = []
+    written: list[Path] = []
+    for one in found:
+        names.append(new_file_name(one.session, [name.lower() for name in names]))
+        written += write(one, out, names[-1])
+    return written
 
 
 def is_run(path: Path) -> bool:
@@ -106,9 +112,12 @@ def _from_arrays(session: Session, arrays: dict[str, np.ndarray]) -> PredictedSe
                     unit="Hz" if name == "rates" else "of the recording",
                 )
             )
+    taken = [*ENCODED.values(), "windows", *(f"windows_{split}" for split in SPLITS)]
     for behaviour in info.behaviours:
         if f"decoding/{behaviour.name}" in arrays:
-            series.append(_behaviour(session, behaviour, arrays))
+            name = field_name(behaviour.name, taken)
+            taken.append(name)
+            series.append(_behaviour(session, behaviour, arrays, name))
     return PredictedSession(
         session=info.id,
         subject=info.subject,
@@ -122,7 +131,7 @@ def _from_arrays(session: Session, arrays: dict[str, np.ndarray]) -> PredictedSe
 
 
 def _behaviour(
-    session: Session, behaviour: Behaviour, arrays: dict[str, np.ndarray]
+    session: Session, behaviour: Behaviour, arrays: dict[str, np.ndarray], name: str
 ) -> PredictedSeries:
     """A behaviour on the grid on which it was learned; per trial, at the start of each window."""
     values, valid = arrays[f"decoding/{behaviour.name}"], arrays["valid"]
@@ -135,13 +144,13 @@ def _behaviour(
     times, rows = on_one_clock(grid, values, valid)
     if behaviour.kind == "categorical":
         kind: Kind = "classes"
-        columns = tuple(str(one) for one in behaviour.classes)
+        columns = tuple(printable(str(one)) for one in behaviour.classes)
     else:
         kind = "continuous"
         columns = tuple(f"{behaviour.name}_{n}" for n in range(rows.shape[1]))
         columns = (behaviour.name,) if len(columns) == 1 else columns
     return PredictedSeries(
-        name=field_name(behaviour.name),
+        name=name,
         kind=kind,
         times_s=times,
         values=rows,
@@ -167,8 +176,11 @@ def action_predictions(source: Path) -> Iterator[PredictedSession]:
     files = [source] if source.is_file() else sorted(source.iterdir())
     answers = [one for one in files if one.name.endswith(ANSWER)]
     recordings = [one for one in files if one.suffix == RECORDING and one.name[0] != "."]
+    for path in answers:
+        with reading(path):
+            found_one = _answer(path)
+        yield found_one
     if answers:
-        yield from map(_answer, answers)
         return
     found = [one for one in map(_acting, recordings) if one is not None]
     if not found:
@@ -181,15 +193,16 @@ def action_predictions(source: Path) -> Iterator[PredictedSession]:
 
 
 def _answer(path: Path) -> PredictedSession:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("probabilities", "names", "timestamps")}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+    wanted = ("probabilities", "names", "timestamps")
+    arrays = read_npz(path, wanted)
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
         raise UserError(
-            f"{path} cannot be read ({error}); write it again with `neuroduet actions predict`"
-        ) from error
+            f"{path} cannot be read: it holds no {' and no '.join(missing)}; segment the "
+            "recording again with `neuroduet actions predict`"
+        )
     times, values = arrays["timestamps"], arrays["probabilities"]
-    names = tuple(str(name) for name in arrays["names"])
+    names = tuple(printable(str(name)) for name in arrays["names"])
     if values.ndim != 2 or times.shape != (len(values),) or values.shape[1] != len(names):
         raise UserError(
             f"{path} holds {len(times)} timestamps and {len(names)} names for probabilities of "
@@ -200,9 +213,9 @@ def _answer(path: Path) -> PredictedSession:
 
 
 def _acting(path: Path) -> PredictedSession | None:
-    with load(path) as recording:
+    with load(path) as recording, reading(path):
         group = groups(recording).get("actions")
-        names = names_of(recording, "action_classes")
+        names = tuple(map(printable, names_of(recording, "action_classes")))
         if group is None or not names:
             return None
         times = np.asarray(column(group, "timestamps"), dtype=np.float64)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from neuroduet.data.readers import READERS
 from neuroduet.data.readers.reader import Found, Reader, ReadOptions
 from neuroduet.errors import UserError, unknown
+from neuroduet.plain import plain_name
 
 log = logging.getLogger(__name__)
 
@@ -174,9 +175,9 @@ def _look(job: Job) -> Outcome:
     """What a source holds, and whether its recording is there already."""
     try:
         found = READERS[job.reader].inspect(job.source, job.options)
+        path = job.out / f"{_file_name(found)}.h5"
     except Exception as error:  # noqa: BLE001
         return _failed(job, error)
-    path = job.out / f"{found.session}.h5"
     status: Status = "there" if path.is_file() and not job.again else "found"
     return Outcome(
         source=found.source,
@@ -185,6 +186,16 @@ def _look(job: Job) -> Outcome:
         path=str(path),
         found=found,
     )
+
+
+def _file_name(found: Found) -> str:
+    try:
+        return plain_name(found.session)
+    except ValueError as error:
+        raise UserError(
+            f"{found.source} would become the recording {found.session[:60]!r}: {error}; name it "
+            "with --session"
+        ) from None
 
 
 def _convert(job: Job) -> Outcome:

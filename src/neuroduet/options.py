@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from neuroduet.errors import UserError, unknown
+from neuroduet.plain import read_yaml
 
 if TYPE_CHECKING:
+    from neuroduet.config import Config
     from neuroduet.tasks.task import ActivityOptions
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
@@ -216,8 +217,28 @@ def keyed(settings: list[str] | None) -> dict[str, Any]:
         for section in sections:
             inner = inner.setdefault(section, {})
         try:
-            inner[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            inner[last] = read_yaml(text)
+        except ValueError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"setting '{setting}' is not valid YAML: {reason}") from None
     return found
+
+
+def configured(preset: str, file: Path | None, settings: list[str]) -> Config:
+    """A preset, changed by a file, changed by settings.
+
+    Args:
+        preset: Name of the preset.
+        file: YAML file of ``--config``.
+        settings: Words of ``--set``.
+
+    Raises:
+        UserError: There is no such preset, or a setting is not allowed.
+    """
+    from neuroduet.config import load_config, override
+    from neuroduet.presets import PRESETS
+
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    config = PRESETS[preset]()
+    return override(load_config(file, config) if file else config, settings)

@@ -16,9 +16,9 @@ from neuroduet.actions.lags import Surroundings, lagged, window_statistics
 from neuroduet.actions.model import Family, silent
 from neuroduet.actions.tree_examples import gather, held_out
 from neuroduet.actions.tree_growers import Boosted, forest, xgboost_trees
-from neuroduet.actions.tree_nodes import Grown, join, rounded_down
+from neuroduet.actions.tree_nodes import Grown, join, rounded_down, trees_from
 from neuroduet.actions.tree_rounds import best_rounds
-from neuroduet.actions.trees import BOOSTING, RANDOM_FOREST
+from neuroduet.actions.trees import BOOSTING, RANDOM_FOREST, FittedTrees
 from neuroduet.errors import UserError
 
 FAMILIES = {
@@ -386,3 +386,37 @@ def test_noise_stops_boosting_early():
 def test_windows_must_be_odd_and_longer_than_a_frame(windows):
     with pytest.raises(ValueError, match="odd numbers"):
         RANDOM_FOREST.options(windows=windows)
+
+
+@pytest.mark.parametrize("name", ["child", "roots", "value", "depths", "feature"])
+@pytest.mark.parametrize("number", [-1, 10**6])
+def test_files_whose_trees_point_nowhere_are_refused(name: str, number: int) -> None:
+    trees = join([grown_stump()])
+    x = np.zeros((3, 2), np.float32)
+    assert trees.mean(x).shape == (3, 1)
+    stored = {key: values.copy() for key, values in trees.arrays().items()}
+    stored[name][0] = number
+    if name == "feature" and number > 0:
+        fitted = FittedTrees(
+            trees=trees_from(stored),
+            baseline=np.zeros(0),
+            present=np.array([0]),
+            n_classes=1,
+            surroundings=Surroundings(n_lags=0),
+        )
+        with pytest.raises(UserError, match="the trees ask for column 1000001 of"):
+            fitted.predict_proba([x.astype(float)])
+    else:
+        with pytest.raises(ValueError, match=f"'{name}' of the trees points beyond its end"):
+            trees_from(stored)
+
+
+def grown_stump() -> Grown:
+    """One decision and two leaves."""
+    return Grown(
+        left=np.array([1, -1, -1]),
+        right=np.array([2, -1, -1]),
+        feature=np.array([1, 0, 0]),
+        threshold=np.array([0.5, 0.0, 0.0]),
+        value=np.array([[0.0], [1.0], [2.0]]),
+    )

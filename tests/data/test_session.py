@@ -377,7 +377,7 @@ def test_sessions_survive_pickling_without_their_data(tmp_path):
     spiking(tmp_path)
     (session,) = open_sessions(tmp_path, DataConfig(windows=CONFIG.windows, min_rate_hz=2.0))
     stored = pickle.dumps(session)
-    assert len(stored) < 5000
+    assert len(stored) < (tmp_path / "s1.h5").stat().st_size / 10
     again = pickle.loads(stored)
     assert again.info == session.info
     torch.testing.assert_close(again.batch(np.arange(3)).activity,

@@ -261,7 +261,7 @@ def test_weights_are_tensors_and_a_loaded_run_predicts_the_same(tmp_path: Path) 
     model.set_statistics("b.2", statistics(4, wheel=(3.0, 2.0)))
     assert all(isinstance(x, torch.Tensor) for x in model.state_dict().values())
     best = {MEAN: {name: p.detach().clone() for name, p in model.named_parameters()}}
-    save_model(tmp_path, Config(model=SMALL), model, best)
+    save_model(tmp_path, Config(model=SMALL), model, best.items())
     loaded = load_run(tmp_path)
     for info in INFOS:
         batch = make_batch(info)

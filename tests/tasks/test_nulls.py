@@ -340,7 +340,7 @@ def run(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     model = build(config.model, [session.info for session in sessions])
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    save_model(tmp_path / "run", config, model, {MEAN: weights})
+    save_model(tmp_path / "run", config, model, [(MEAN, weights)])
     return tmp_path / "run"
 
 

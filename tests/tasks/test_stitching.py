@@ -224,7 +224,7 @@ def untrained(session: Session, values: dict, folder: Path) -> Path:
     torch.manual_seed(0)
     model = build(config.model, [session.info]).eval()
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    save_model(folder, config, model, {MEAN: weights})
+    save_model(folder, config, model, [(MEAN, weights)])
     (folder / "config.yaml").write_text(config.to_yaml())
     return folder
 

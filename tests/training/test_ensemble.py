@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from tiny_runs import checkpoint, metrics, model_weights, same, tiny
 
 from neuroduet.config import load_config
 from neuroduet.data.session import open_sessions
+from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.training.finetune import finetune
 from neuroduet.training.fit import member_config, train
@@ -78,3 +80,20 @@ def test_an_ensemble_is_finetuned_member_by_member(
     assert same(model_weights(alone), model_weights(out / "members" / "01"))
     assert len(load_run(out).members) == 2
     assert [info.id for info in load_run(out).sessions] == sessions
+
+
+def test_an_ensemble_of_which_members_are_missing_is_not_finished(
+    data: Path, tmp_path: Path
+) -> None:
+    one = train(tiny("training.max_steps=1"), data, tmp_path / "one")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(tiny("training.members=2").to_yaml())
+    shutil.copytree(one, run / "members" / "00")
+    with pytest.raises(UserError, match="not a finished run: 1 of its 2 members have begun"):
+        load_run(run)
+    shutil.copytree(one, run / "members" / "01")
+    assert len(load_run(run).members) == 2
+    shutil.rmtree(run / "members" / "01" / "model")
+    with pytest.raises(UserError, match="01 is not a finished run"):
+        load_run(run)

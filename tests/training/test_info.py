@@ -78,7 +78,7 @@ def write_run(
 ) -> Path:
     """A run folder as training leaves it, without training."""
     model = made(config)
-    save_model(out, config, model, {MEAN: dict(model.named_parameters())})
+    save_model(out, config, model, [(MEAN, dict(model.named_parameters()))])
     (out / "config.yaml").write_text(config.to_yaml())
     found = {"threads": 3, "cuda": None, "packages": {"torch": "2"}}
     if windows is not None:

@@ -51,8 +51,13 @@ SETTINGS = [
             Ranks(rank=5, world=8, nodes=2),
         ),
         (
-            {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"},
-            Ranks(rank=1, world=2),
+            {
+                "SLURM_PROCID": "5",
+                "SLURM_STEP_NUM_TASKS": "6",
+                "SLURM_STEP_NUM_NODES": "2",
+                "SLURM_NTASKS_PER_NODE": "3",
+            },
+            Ranks(rank=5, world=6, nodes=2),
         ),
         # A batch script, or a shell on a node: srun has not been called.
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_NNODES": "2"}, ALONE),
@@ -64,10 +69,12 @@ def test_launchers_say_which_process_this_is(
     assert ranks_of(environment) == expected
 
 
-def test_machines_with_different_numbers_of_processes_are_refused() -> None:
+def test_launchers_that_leave_out_what_matters_are_refused() -> None:
     environment = {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "5", "SLURM_STEP_NUM_NODES": "2"}
-    with pytest.raises(UserError, match="found 5 processes on 2 machines"):
+    with pytest.raises(UserError, match="srun started 5 tasks without --ntasks-per-node"):
         ranks_of(environment)
+    with pytest.raises(UserError, match="found 5 processes on 2 machines"):
+        ranks_of(environment | {"SLURM_NTASKS_PER_NODE": "3"})
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5), world=st.integers(1, 12))
@@ -161,6 +168,24 @@ def test_two_processes_train_the_weights_of_one_and_go_on_with_its_run(
         for name in row:
             assert float(row[name] or 0) == pytest.approx(float(row_[name] or 0), abs=2e-3)
     assert len(load_run(tmp_path / "two").sessions) == 3
+
+
+def test_the_steps_of_srun_are_recognised(uneven: Path, tmp_path: Path) -> None:
+    alone = train(tiny(*SETTINGS), uneven, tmp_path / "alone")
+    words = [sys.executable, "-m", "neuroduet", "train", "--data", str(uneven)]
+    words += ["--out", str(tmp_path / "two"), "--set", *SMALL, *SETTINGS]
+    job = {"JOB_ID": str(os.getpid()), "JOB_NAME": "train", "NNODES": "1", "NODELIST": "localhost"}
+    job |= {"NTASKS": "2", "NTASKS_PER_NODE": "2", "NODEID": "0"}
+    job |= {"STEP_NUM_TASKS": "2", "STEP_NUM_NODES": "1"}
+    started = []
+    for rank in ("0", "1"):
+        own = {f"SLURM_{k}": v for k, v in (job | {"PROCID": rank, "LOCALID": rank}).items()}
+        environment = {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        started.append(subprocess.Popen(words, env=environment))
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    weights = model_weights(tmp_path / "two")
+    for name, value in model_weights(alone).items():
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=TOLERANCE)
 
 
 def test_processes_that_load_ahead_change_nothing(data: Path, tmp_path: Path) -> None:

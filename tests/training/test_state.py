@@ -29,6 +29,7 @@ def take_steps(model, average, optimizer, first: int, last: int) -> None:
         inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
         optimizer.zero_grad()
         model(inputs).square().mean().backward()
+        average.catch_up(step)
         optimizer.step()
         average.update(step)
 
@@ -38,6 +39,7 @@ def test_the_average_follows_its_recursion() -> None:
     values = [2.0, -1.0, 0.5, 3.0, 7.0]
     with torch.no_grad():
         model.weight.fill_(1.0)
+    model.weight.grad = torch.ones(1, 1)
     average, expected = WeightAverage(model, 0.25), 1.0
     for step, value in enumerate(values):
         with torch.no_grad():
@@ -47,6 +49,25 @@ def test_the_average_follows_its_recursion() -> None:
         decay = [0.1, 2 / 11, 0.25, 0.25, 0.25][step]
         expected = decay * expected + (1 - decay) * value
         assert average.shadow["weight"].item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("decay", [0.25, 0.9])
+def test_the_average_of_weights_that_rest_catches_up(decay: float) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average, expected = WeightAverage(model, decay), model.weight.item()
+    value = expected
+    for step in range(40):
+        model.weight.grad = torch.ones(1, 1) if step in (0, 7, 8, 30) else None
+        average.catch_up(step)
+        if model.weight.grad is not None:
+            value = float(step)
+            with torch.no_grad():
+                model.weight.fill_(value)
+        average.update(step)
+        kept = min(decay, (1 + step) / (10 + step))
+        expected = kept * expected + (1 - kept) * value
+    average.settle(40)
+    assert average.shadow["weight"].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_without_decay_the_average_is_the_weights() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
@@ -39,6 +41,7 @@ from neuroduet.actions.pooling import (
     usual_pool,
 )
 from neuroduet.atomic import replacing
+from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
 from neuroduet.types import UNLABELLED
 
@@ -248,7 +251,11 @@ class Segmenter:
         Raises:
             UserError: The folder holds no whole segmenter, or one of a newer version.
         """
-        said, arrays = _read(Path(folder))
+        with reading(folder):
+            return cls._restored(*_read(Path(folder)))
+
+    @classmethod
+    def _restored(cls, said: dict[str, Any], arrays: dict[str, np.ndarray]) -> Segmenter:
         segmenter = cls(
             said["model"],
             features=said["features"],
@@ -262,8 +269,15 @@ class Segmenter:
             mean=arrays.pop("standardiser.mean"), scale=arrays.pop("standardiser.scale")
         )
         own = {name.removeprefix("model."): array for name, array in arrays.items()}
+        _require_no_more(segmenter.options, own)
+        restore = FAMILIES[segmenter.model].restore
+        with torch.device("meta"), warnings.catch_warnings():
+            # Shapes alone: what does not fit must not fill the memory. Copying numbers into
+            # shapes does nothing, which is said as a warning.
+            warnings.simplefilter("ignore")
+            restore(own, segmenter.options)
         segmenter._learned = _Learned(
-            model=FAMILIES[segmenter.model].restore(own, segmenter.options),
+            model=restore(own, segmenter.options),
             options=segmenter.options,
             standardiser=standardiser,
             classes=tuple(said["classes"]),
@@ -341,6 +355,20 @@ class Segmenter:
             "shape": list(learned.shape),
             "seed": self.seed,
         }
+
+
+def _require_no_more(options: ModelOptions, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse options that ask for more networks, layers or units than there are numbers."""
+    held = sum(array.size for array in arrays.values())
+    counts = {"members": len(arrays), "layers": len(arrays), "stages": len(arrays)}
+    built = ("hidden", "decoder_hidden", "transition_hidden", "dynamics_hidden", "latents")
+    for name, most in (counts | dict.fromkeys(built, held)).items():
+        asked = getattr(options, name, None)
+        if asked is not None and asked > most:
+            raise UserError(
+                f"option '{name}' is {asked:,}, more than the saved arrays allow ({most:,}); "
+                "restore the folder or train again"
+            )
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

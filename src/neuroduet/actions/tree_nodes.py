@@ -78,8 +78,22 @@ class Trees:
 
 
 def trees_from(arrays: Arrays) -> Trees:
-    """The inverse of :meth:`Trees.arrays`; arrays of other names are left alone."""
-    return Trees(**{name: arrays[name] for name in Trees.__dataclass_fields__})
+    """The inverse of :meth:`Trees.arrays`; arrays of other names are left alone.
+
+    Raises:
+        ValueError: A number points to a node, column or value that cannot exist.
+    """
+    trees = Trees(**{name: arrays[name] for name in Trees.__dataclass_fields__})
+    nodes = len(trees.child)
+    limits = {"child": nodes, "roots": nodes, "value": len(trees.values), "depths": nodes + 1}
+    for name, limit in {**limits, "feature": np.inf}.items():
+        found = arrays[name]
+        if found.size and not 0 <= found.min() <= found.max() < limit:
+            raise ValueError(f"'{name}' of the trees points beyond its end")
+    # The right child comes next; a leaf, which is its own child, has none.
+    if ((trees.child == nodes - 1) & (np.arange(nodes) != nodes - 1)).any():
+        raise ValueError("'child' of the trees points beyond its end")
+    return trees
 
 
 @dataclass(frozen=True, kw_only=True)

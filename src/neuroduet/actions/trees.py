@@ -28,6 +28,7 @@ from neuroduet.actions.tree_growers import (
 )
 from neuroduet.actions.tree_nodes import Trees, trees_from
 from neuroduet.actions.tree_rounds import BLOCK_ROUNDS, best_rounds, logits, steps
+from neuroduet.errors import UserError
 
 BLOCK_TREES = 25
 """Trees of a forest grown at a time."""
@@ -145,6 +146,12 @@ class FittedTrees:
         return probabilities
 
     def _of_present(self, x: Float32[np.ndarray, "N P"]) -> Float64[np.ndarray, "N _"]:
+        asked = int(self.trees.feature.max(initial=0))
+        if asked >= x.shape[1]:
+            raise UserError(
+                f"the trees ask for column {asked + 1} of {x.shape[1]}; fit the model again, or "
+                "restore its files"
+            )
         if len(self.baseline) == 0:
             return self.trees.mean(x)
         return softmax(logits(self.trees.sums(x, len(self.baseline)) + self.baseline), axis=1)

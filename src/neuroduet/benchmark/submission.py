@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from neuroduet.benchmark.suites import (
     TARGET_BINS,
     task_id,
 )
+from neuroduet.data.boundary import reading, require_small
 from neuroduet.data.brainwide import REGIONS
 from neuroduet.errors import UserError
 
@@ -115,17 +117,35 @@ def read_submission(path: Path) -> Iterator[tuple[str, Entry]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if not names:
+            require_small(path, archive)
+            files = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if not files:
                 raise UserError(f"{path} holds no files; write it again with neuroduet submit")
-            for name in names:
-                yield _unpack(path, name, archive.read(name))
+            for entry in files:
+                with reading(f"{path.name}: {entry.filename}"):
+                    _require_inside(path, entry)
+                    found = _unpack(path, entry.filename, archive.read(entry))
+                yield found
     except FileNotFoundError:
         raise UserError(f"no submission at {path}; write one with neuroduet submit") from None
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # zipfile trusts the sizes that an archive names
         raise UserError(
             f"{path} is not a whole zip file ({error}); write it again with neuroduet submit"
         ) from None
+
+
+def _require_inside(path: Path, entry: zipfile.ZipInfo) -> None:
+    """Nothing here unpacks an archive to disk, but others who get it may."""
+    parts = entry.filename.replace("\\", "/").split("/")
+    is_link = stat.S_ISLNK(entry.external_attr >> 16)
+    if is_link or {"", ".", ".."} & set(parts) or ":" in parts[0]:
+        raise UserError(
+            f"{path.name} holds {entry.filename[:80]!r}, which would be unpacked "
+            f"{'as a link' if is_link else 'outside its folder'}, expected files below the name "
+            "of the submission; write it again with neuroduet submit"
+        )
 
 
 def check_entry(entry: Entry, where: str) -> None:

@@ -16,8 +16,7 @@ from typing import Annotated
 import typer
 
 from neuroduet import __version__
-from neuroduet.cli import actions, export, imports, ingest, submit
-from neuroduet.config import Config, DataConfig, load_config, override
+from neuroduet.cli import actions, crossval, export, imports, ingest, plan, search, submit
 from neuroduet.console import (
     print_findings,
     print_recordings,
@@ -27,7 +26,7 @@ from neuroduet.console import (
     training_progress,
     write,
 )
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError
 from neuroduet.options import (
     ConfigFile,
     Data,
@@ -45,6 +44,7 @@ from neuroduet.options import (
     Units,
     activity_options,
     budget,
+    configured,
     half_or_single,
     names,
     spread_settings,
@@ -79,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Threads that wait for each other by spinning stall for minutes on a busy machine. This must
     # be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Several processes: torch advises against what sessions without gradients in a step need.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     _start_logging(debug)
     words = spread_settings([word for word in given if word != "--debug"])
     try:
@@ -144,6 +146,7 @@ def inspect(
 ) -> None:
     """Check recordings and list what they hold."""
     _require(path)
+    from neuroduet.config import DataConfig
     from neuroduet.data.recording import describe, find_recordings
     from neuroduet.data.session import open_sessions
 
@@ -175,7 +178,7 @@ def train(
     """Train a model on one or several sessions."""
     _require(data)
     _require_unused(out, resume)
-    resolved = _configure(preset, config, [*(settings or []), *budget(max_minutes)])
+    resolved = configured(preset, config, [*(settings or []), *budget(max_minutes)])
     from neuroduet.training.fit import train as fit
 
     with training_progress() as report:
@@ -285,7 +288,7 @@ def baselines(
 ) -> None:
     """Score linear models on the same windows and splits."""
     _require(data)
-    resolved = _configure("duet", config, settings or [])
+    resolved = configured("duet", config, settings or [])
     from neuroduet.tasks.run import baselines as score_baselines
 
     scores = score_baselines(
@@ -365,18 +368,11 @@ def doctor() -> None:
 
 
 app.command()(export.export)
+app.command()(plan.plan)
+app.command()(search.search)
 app.command()(submit.benchmark)
 app.command()(submit.submit)
-
-
-def _configure(preset: str, file: Path | None, settings: list[str]) -> Config:
-    """The preset, changed by the file, changed by the settings."""
-    from neuroduet.presets import PRESETS
-
-    if preset not in PRESETS:
-        raise unknown("preset", preset, PRESETS)
-    config = PRESETS[preset]()
-    return override(load_config(file, config) if file else config, settings)
+app.command()(crossval.crossval)
 
 
 def _require(path: Path) -> None:
@@ -412,6 +408,10 @@ def _is_first() -> bool:
 def _how_to_go_on(words: list[str]) -> str:
     if words[:1] in (["train"], ["finetune"]):
         return "; --resume continues the run"
+    if words[:1] == ["crossval"]:
+        return "; --resume goes on where it stopped"
+    if words[:1] == ["search"]:
+        return "; --resume continues the search"
     if words[:2] in (["actions", "compare"], ["actions", "density"]):
         return "; the same command goes on where it stopped"
     return ""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from pydantic import ValidationError
 
 from neuroduet.console import counted, print_table, write
 from neuroduet.errors import UserError, unknown
@@ -140,6 +139,8 @@ def _chosen(flags: dict[str, bool], one: str | None, one_set: str | None) -> str
 
 def _options(**given: Any) -> ReadOptions:
     """The options, with a wrong word answered by the right ones."""
+    from pydantic import ValidationError
+
     from neuroduet.data.readers import reader as contract
 
     words = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 
 from neuroduet.atomic import replacing
 from neuroduet.data.actions import read_frames, read_labels, write_actions
+from neuroduet.data.boundary import read_npz, reading
 from neuroduet.data.recording import load
 from neuroduet.data.schema import check, recording_id
 from neuroduet.errors import UserError
@@ -79,10 +79,7 @@ def open_action_recordings(path: Path | str, source: str | None = None) -> list[
         UserError: There is none, one cannot be used, or two have the same name.
     """
     files = _find_files(Path(path))
-    found = [
-        _read_arrays(file) if file.suffix == ARRAYS else _read_recording(file, source)
-        for file in files
-    ]
+    found = [_read(file, source) for file in files]
     names = [one.name for one in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -190,6 +187,11 @@ def _find_files(path: Path) -> list[Path]:
     return found
 
 
+def _read(path: Path, source: str | None) -> ActionRecording:
+    with reading(path):
+        return _read_arrays(path) if path.suffix == ARRAYS else _read_recording(path, source)
+
+
 def _read_recording(path: Path, source: str | None) -> ActionRecording:
     with load(path) as recording:
         check(recording)
@@ -207,7 +209,7 @@ def _read_recording(path: Path, source: str | None) -> ActionRecording:
 
 
 def _read_arrays(path: Path) -> ActionRecording:
-    arrays = _load_arrays(path)
+    arrays = read_npz(path, _KNOWN_ARRAYS)
     present = [name for name in ("features", "pose") if name in arrays]
     if len(present) != 1:
         raise UserError(
@@ -237,16 +239,6 @@ def _read_arrays(path: Path) -> ActionRecording:
         labels=None if labels is None else _whole(labels, classes, path),
         classes=classes,
     )
-
-
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in _KNOWN_ARRAYS if name in file}
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}); write plain arrays with numpy.savez"
-        ) from error
 
 
 def _whole(labels: np.ndarray, classes: tuple[str, ...], path: Path) -> Int[np.ndarray, " T"]:

@@ -7,11 +7,16 @@ in pieces and events can stay on disk.
 
 from __future__ import annotations
 
+import mmap
+import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Float, Shaped
 from torch_brain.data import ArrayDict, Data
 
 CHUNK_ROWS = 1 << 20
@@ -48,11 +53,32 @@ def column(group: ArrayDict, name: str) -> np.ndarray | h5py.Dataset:
     return value
 
 
-def mapped(values: np.ndarray | h5py.Dataset) -> np.ndarray:
+def file_pages(path: Path) -> np.memmap:
+    """A whole file as bytes, for :func:`mapped`.
+
+    A map keeps a file descriptor, of which a process has a thousand or so: one for each recording
+    lasts longer than one for each column.
+    """
+    return np.memmap(path, mode="r")
+
+
+def release(pages: np.memmap) -> None:
+    """Give back the memory of the pages read so far; the system's cache may keep them.
+
+    Otherwise a process holds every page that it ever read until the whole machine is short of
+    memory, and seems as large as its recordings.
+    """
+    if sys.platform != "win32" and isinstance(pages.base, mmap.mmap):
+        pages.base.madvise(mmap.MADV_DONTNEED)
+
+
+def mapped(values: np.ndarray | h5py.Dataset, pages: np.memmap | None = None) -> np.ndarray:
     """A column as an array whose pages are read from disk when they are used.
 
     Args:
         values: What :func:`column` returned.
+        pages: What :func:`file_pages` returned for its file; if not given, the column gets a map
+            of its own.
 
     Returns:
         A memory map if the dataset lies in one uncompressed piece in its file (as ``torch_brain``
@@ -64,9 +90,43 @@ def mapped(values: np.ndarray | h5py.Dataset) -> np.ndarray:
     plain = values.chunks is None and values.compression is None and not values.external
     if offset is None or not plain or values.size == 0:
         return np.asarray(values[...])
-    return np.memmap(
-        values.file.filename, mode="r", dtype=values.dtype, shape=values.shape, offset=offset
-    ).view(np.ndarray)
+    file = Path(values.file.filename).resolve()
+    # A column may be a link into another file.
+    if pages is None or pages.filename != file:
+        pages = file_pages(file)
+    return np.ndarray(values.shape, values.dtype, buffer=pages, offset=offset)
+
+
+def rows_between(
+    timestamps: Float[np.ndarray, " R"],
+    first_s: Float[np.ndarray, " W"],
+    last_s: Float[np.ndarray, " W"],
+) -> list[slice]:
+    """Rows of a sorted column that lie in any of some spans of time, and a neighbour either side.
+
+    NumPy's search would copy the whole column first: in a file, numbers seldom lie on multiples of
+    their size.
+
+    Args:
+        timestamps: Times, sorted (s).
+        first_s: Start of each span (s).
+        last_s: End of each span (s).
+
+    Returns:
+        Slices that rise and do not overlap.
+    """
+    parts: list[slice] = []
+    done = 0
+    for first, last in sorted(zip(first_s.tolist(), last_s.tolist(), strict=True)):
+        start = max(bisect_left(timestamps, first) - 1, done)
+        done = max(bisect_right(timestamps, last) + 1, done)
+        parts.append(slice(start, done))
+    return parts
+
+
+def joined(values: Shaped[np.ndarray, "R *C"], parts: list[slice]) -> Shaped[np.ndarray, "P *C"]:
+    """Some rows of a column, in memory."""
+    return np.concatenate([values[part] for part in parts])
 
 
 def pieces(values: np.ndarray | h5py.Dataset, overlap: int = 0) -> Iterator[np.ndarray]:

@@ -40,19 +40,25 @@ def recorded_times(recording: Data) -> Float[np.ndarray, "I 2"]:
     return np.stack([domain.start, domain.end], axis=1).astype(np.float64)
 
 
-def open_source(recording: Data, behaviour: Behaviour, config: DataConfig) -> Series | PerTrial:
-    """Open a behaviour; nothing is cut into windows yet."""
+def open_source(
+    recording: Data, behaviour: Behaviour, config: DataConfig, pages: np.memmap
+) -> Series | PerTrial:
+    """Open a behaviour of a recording whose file is mapped; nothing is cut into windows yet."""
     group_name, _, field = behaviour.source.partition(".")
     group, classes = groups(recording)[group_name], list(behaviour.classes)
     if behaviour.per == "trial":
         return open_per_trial(np.asarray(column(group, field)), classes)
-    return open_series(group, field, classes, config.windows.max_gap_s)
+    return open_series(group, field, classes, config.windows.max_gap_s, pages)
 
 
-def is_empty(source: Series | PerTrial, windows: Windows) -> bool:
+def is_empty(recording: Data, behaviour: Behaviour, windows: Windows) -> bool:
     """Whether no window can have a value, as for trial behaviours of windows outside trials."""
-    inside = windows.trial[windows.trial >= 0]
-    return isinstance(source, PerTrial) and not source.observed[inside].any()
+    if behaviour.per == "bin":
+        return False
+    group_name, _, field = behaviour.source.partition(".")
+    raw = np.asarray(column(groups(recording)[group_name], field))
+    observed = open_per_trial(raw, list(behaviour.classes)).observed
+    return not observed[windows.trial[windows.trial >= 0]].any()
 
 
 def session_info(

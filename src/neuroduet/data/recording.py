@@ -15,6 +15,7 @@ from torch_brain.data import ArrayDict, Data
 from neuroduet.atomic import replacing
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.binning import finite_rows
+from neuroduet.data.boundary import reading, require_own_data
 from neuroduet.data.columns import column, groups, pieces, scalar
 from neuroduet.data.pose import OBSERVATIONS, STATEMENTS, frame_groups, names_of
 from neuroduet.data.schema import (
@@ -112,18 +113,29 @@ def load(path: Path | str, lazy: bool = True) -> Data:
         The recording, as it is; :func:`check` says whether it can be used.
 
     Raises:
-        UserError: The file is missing, damaged, or not a ``torch_brain`` recording.
+        UserError: The file is missing, damaged, not a ``torch_brain`` recording, or points to
+            another file.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no recording at {path}; give the path of an .h5 file")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path} is not an HDF5 file; recordings are written by neuroduet.save")
+    with reading(path):
+        return _loaded_from(path, lazy)
+
+
+def _loaded_from(path: Path, lazy: bool) -> Data:
     try:
+        with h5py.File(path, "r") as file:
+            require_own_data(file, path)
         return Data.load(path, lazy=lazy)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path} is damaged or incomplete ({error}); write it again") from error
-    except (KeyError, AssertionError, TypeError, ValueError) as error:
+    except Exception as error:
+        # torch_brain and h5py report what does not fit as whatever they stumble over.
         raise UserError(
             f"{path} is HDF5 but not a torch_brain recording ({error}); write it with "
             "neuroduet.save, or with torch_brain"
@@ -170,7 +182,7 @@ def describe(path: Path | str) -> dict[str, Any]:
     Raises:
         UserError: The file cannot be read at all.
     """
-    with load(path) as recording:
+    with load(path) as recording, reading(path):
         problems = find_problems(recording)
         summary: dict[str, Any] = {
             "session": recording_id(recording),

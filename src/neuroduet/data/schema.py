@@ -13,9 +13,11 @@ import numpy as np
 from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries, RegularTimeSeries
 
 from neuroduet.config import BehaviourConfig
+from neuroduet.data.boundary import reading
 from neuroduet.data.columns import column, fields, groups, pieces, scalar
 from neuroduet.data.pose import frame_groups, frame_problems, has_observations
 from neuroduet.errors import UserError
+from neuroduet.plain import LONGEST_NAME, plain_name
 from neuroduet.types import BehaviourKind, NeuralKind, Per
 
 NEURAL_KINDS: tuple[NeuralKind, ...] = get_args(NeuralKind)
@@ -49,7 +51,8 @@ def check(recording: Data) -> None:
     Raises:
         UserError: Something does not fit; the message lists every problem with its remedy.
     """
-    problems = find_problems(recording)
+    with reading(f"recording {recording_id(recording)!r}"):
+        problems = find_problems(recording)
     if problems:
         listed = "; ".join(problems)
         raise UserError(f"recording {recording_id(recording)!r} cannot be used: {listed}")
@@ -161,6 +164,11 @@ def _session_problems(recording: Data) -> Iterator[str]:
         yield "found no session.id; add session=SessionDescription(id=...)"
     elif set(recording_id(recording)) & set("/\\\0"):
         yield "session.id holds a slash; it names a file, so use other characters"
+    elif not _is_plain(recording_id(recording)):
+        yield (
+            f"session.id is {recording_id(recording)[:60]!r}; it names a file, so use at most "
+            f"{LONGEST_NAME} printable letters and no dot in front"
+        )
     if recording.domain is None:
         yield "found no domain; add domain=Interval(start, end) in seconds"
 
@@ -187,6 +195,8 @@ def _activity_problems(recording: Data, present: list[NeuralKind]) -> Iterator[s
 def _text_problems(recording: Data) -> Iterator[str]:
     for key, group in groups(recording).items():
         for field in fields(group):
+            if not f"{key}{field}".isprintable():
+                yield f"the name {key + '.' + field!r} is not printable; rename the column"
             values = column(group, field)
             if values.dtype.kind == "O":
                 yield (
@@ -198,6 +208,13 @@ def _text_problems(recording: Data) -> Iterator[str]:
                     f"{key}.{field} holds letters outside ASCII, which torch_brain cannot save; "
                     "spell them in ASCII"
                 )
+
+
+def _is_plain(name: str) -> bool:
+    try:
+        return bool(plain_name(name))
+    except ValueError:
+        return False
 
 
 def _is_ascii(values: np.ndarray) -> bool:
@@ -298,6 +315,12 @@ def _table_problems(recording: Data) -> Iterator[str]:
     names = [str(name) for name in column(table, "name")]
     if len(set(names)) < len(names):
         yield "behaviours.name holds duplicates; give every behaviour its own name"
+    strange = [name for name in names if not _is_plain(name)]
+    if strange:
+        yield (
+            f"behaviours.name holds {strange[0][:60]!r}; it is a part of file names, so use at "
+            f"most {LONGEST_NAME} printable letters without slashes, and no dot in front"
+        )
     rows = zip(names, *(column(table, key) for key in ("source", "kind", "per")), strict=True)
     for name, source, kind, per in rows:
         for problem in behaviour_problems(recording, str(source), str(kind), str(per)):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,26 +15,12 @@ from jaxtyping import Float, Int
 
 from neuroduet.config import DataConfig
 from neuroduet.data.binning import bin_grid
-from neuroduet.data.labels import draft_behaviours, settle_behaviours
-from neuroduet.data.parts import (
-    by_window,
-    is_empty,
-    open_source,
-    recorded_times,
-    session_info,
-    trial_table,
-)
+from neuroduet.data.labels import Draft, draft_behaviours, settle_behaviours
+from neuroduet.data.opened import OPEN_RECORDINGS, Opened, Stamp, check_unchanged, open_data, stamp
+from neuroduet.data.parts import by_window, is_empty, recorded_times, session_info, trial_table
 from neuroduet.data.recording import find_recordings, load
 from neuroduet.data.schema import check, recording_id
-from neuroduet.data.sources import (
-    Binned,
-    Events,
-    PerTrial,
-    Series,
-    Truth,
-    open_neural,
-    open_truth,
-)
+from neuroduet.data.sources import Binned, Events, PerTrial
 from neuroduet.data.splits import assign_splits
 from neuroduet.data.statistics import Statistics, chunk_windows, gather
 from neuroduet.data.windows import (
@@ -58,7 +44,9 @@ log = logging.getLogger(__name__)
 class Session:
     """A recording, ready to be read window by window.
 
-    Pickling a session stores only where it came from; unpickling opens the file again.
+    Its data stay in the file, which is opened when windows are read, and closed again when
+    ``config.open_recordings`` others were read since. A session that is sent to another process
+    takes none of them along.
 
     Attributes:
         path: File of the recording.
@@ -78,10 +66,8 @@ class Session:
     trials: dict[str, np.ndarray]
     recorded_s: Float[np.ndarray, "I 2"]
     trial_s: Float[np.ndarray, "J 2"]
-    _neural: Events | Binned
     _units: Int[np.ndarray, " N"] | None
-    _behaviours: dict[str, Series | PerTrial]
-    _truth: Truth | None
+    _stamp: Stamp
 
     def indices(self, split: str) -> Int[np.ndarray, " W"]:
         """Windows of a split.
@@ -107,6 +93,9 @@ class Session:
 
         Returns:
             The windows, padded at their end to the longest of them.
+
+        Raises:
+            UserError: The file is missing, or has changed since the session was opened.
         """
         indices = np.array(indices, dtype=np.int64)
         starts_s, bins = self.windows.start_s[indices], self.windows.bins[indices]
@@ -145,8 +134,21 @@ class Session:
         jitter_s = self.config.windows.jitter_s
         if jitter_s == 0:
             return None
-        step_s = self.info.bin_size_s if isinstance(self._neural, Binned) else None
+        step_s = None if self.info.neural == "spikes" else self.info.bin_size_s
         return draw_moves(self._room_s[indices], jitter_s, step_s, generator)
+
+    def _reading(self) -> AbstractContextManager[Opened]:
+        """Its data, opened if they are not."""
+        check_unchanged(self.path, self._stamp)
+        return OPEN_RECORDINGS.reading(self, self.config.open_recordings, self._open_data)
+
+    def _open_data(self) -> Opened:
+        return open_data(self.path, self.info.behaviours, self.config)
+
+    @property
+    def _neural(self) -> Events | Binned:
+        with self._reading() as opened:
+            return opened.neural
 
     @cached_property
     def _room_s(self) -> Float[np.ndarray, "W 2"]:
@@ -165,14 +167,15 @@ class Session:
         indices: Int[np.ndarray, " B"],
     ) -> Batch:
         n_bins, bin_size_s = int(bins.max()), self.info.bin_size_s
-        activity, recorded = self._neural.read(starts_s, n_bins, bin_size_s)
         inside = np.arange(n_bins) < bins[:, None]
+        with self._reading() as opened:
+            activity, recorded = opened.neural.read(starts_s, n_bins, bin_size_s)
+            valid = inside & recorded
+            values, observed = self._read_behaviours(opened, trial, starts_s, valid)
         if not inside.all():
             activity[~inside] = 0
         if self._units is not None:
             activity = activity[:, :, self._units]
-        valid = inside & recorded
-        values, observed = self._read_behaviours(trial, starts_s, valid)
         return Batch(
             session=self.info.id,
             activity=torch.from_numpy(activity),
@@ -192,11 +195,12 @@ class Session:
             ``rates``, and ``rates_from_behaviour``, the best prediction from behaviour alone; zero
             in padding. Empty for recorded data.
         """
-        if self._truth is None:
-            return {}
         starts_s, bins = self.windows.start_s[indices], self.windows.bins[indices]
         n_bins = int(bins.max())
-        rates = self._truth.read(starts_s, n_bins, self.info.bin_size_s)
+        with self._reading() as opened:
+            if opened.truth is None:
+                return {}
+            rates = opened.truth.read(starts_s, n_bins, self.info.bin_size_s)
         inside = (np.arange(n_bins) < bins[:, None])[:, :, None]
         units = slice(None) if self._units is None else self._units
         return {name: np.where(inside, values, 0)[:, :, units] for name, values in rates.items()}
@@ -210,6 +214,7 @@ class Session:
 
     def _read_behaviours(
         self,
+        opened: Opened,
         trial: Int[np.ndarray, " B"],
         starts_s: Float[np.ndarray, " B"],
         valid: np.ndarray,
@@ -217,7 +222,7 @@ class Session:
         at = self.config.windows.behaviour_grid
         grid = bin_grid(starts_s, valid.shape[1], self.info.bin_size_s, at)
         values, observed = {}, {}
-        for name, source in self._behaviours.items():
+        for name, source in opened.behaviours.items():
             if isinstance(source, PerTrial):
                 found = source.values[trial.clip(min=0)]
                 seen = source.observed[trial.clip(min=0)] & (trial >= 0)
@@ -229,10 +234,6 @@ class Session:
                     found[hidden], seen = 0, seen & valid
             values[name], observed[name] = torch.from_numpy(found), torch.from_numpy(seen)
         return values, observed
-
-    def __reduce__(self) -> tuple[Callable[..., Session], tuple[Any, ...]]:
-        """Where it came from, instead of its data."""
-        return _open, (self.path, self.config, self.info.behaviours)
 
 
 def open_sessions(
@@ -257,35 +258,30 @@ def open_sessions(
         UserError: There is no such session, a recording cannot be used, behaviours contradict
             each other, or one has a class that ``behaviours`` does not know.
     """
-    files = _files_by_id(path)
-    for name in sessions or []:
-        if name not in files:
-            raise unknown("session", name, files)
-    wanted = sorted(files if sessions is None else set(sessions))
-    drafts = {}
-    for name in wanted:
-        with load(files[name]) as recording:
-            check(recording)
-            drafts[name] = draft_behaviours(recording, config.behaviours)
-    settled = settle_behaviours(drafts, config.behaviours, behaviours)
-    return [_open(files[name], config, settled[name]) for name in wanted]
-
-
-def _files_by_id(path: Path | str) -> dict[str, Path]:
     files: dict[str, Path] = {}
+    drafts: dict[str, dict[str, Draft]] = {}
     for file in find_recordings(path):
         with load(file) as recording:
             name = recording_id(recording)
-        if name in files:
-            raise UserError(
-                f"{files[name]} and {file} are both session '{name}'; keep one of them"
-            )
-        files[name] = file
-    return files
+            if name in files:
+                raise UserError(
+                    f"{files[name]} and {file} are both session '{name}'; keep one of them"
+                )
+            files[name] = file
+            if sessions is None or name in sessions:
+                check(recording)
+                drafts[name] = draft_behaviours(recording, config.behaviours)
+    for name in sessions or []:
+        if name not in files:
+            raise unknown("session", name, files)
+    ordered = {name: drafts[name] for name in sorted(drafts)}
+    settled = settle_behaviours(ordered, config.behaviours, behaviours)
+    return [_open(files[name], config, found) for name, found in settled.items()]
 
 
 def _open(path: Path, config: DataConfig, behaviours: tuple[Behaviour, ...]) -> Session:
     """Open one recording whose behaviours are settled."""
+    opened = stamp(path)
     with load(path) as recording:
         bin_size_s = choose_bin_size(recording, config.windows)
         trials = trial_table(recording)
@@ -296,20 +292,17 @@ def _open(path: Path, config: DataConfig, behaviours: tuple[Behaviour, ...]) -> 
             bin_size_s=bin_size_s,
             given=trials.get("split"),
         )
-        sources = {b.name: open_source(recording, b, config) for b in behaviours}
-        offered = [b for b in behaviours if not is_empty(sources[b.name], windows)]
+        offered = tuple(b for b in behaviours if not is_empty(recording, b, windows))
         session = Session(
             path=path.resolve(),
             config=config,
-            info=session_info(recording, tuple(offered), bin_size_s, int(windows.bins.max())),
+            info=session_info(recording, offered, bin_size_s, int(windows.bins.max())),
             windows=windows,
             trials={name: by_window(values, windows.trial) for name, values in trials.items()},
             recorded_s=recorded_times(recording),
             trial_s=trial_times(recording),
-            _neural=open_neural(recording),
             _units=None,
-            _behaviours={behaviour.name: sources[behaviour.name] for behaviour in offered},
-            _truth=open_truth(recording),
+            _stamp=opened,
         )
     return _without_quiet_units(session) if config.min_rate_hz > 0 else session
 

@@ -21,7 +21,7 @@ from neuroduet.data.binning import (
     sample_series,
     select_bins,
 )
-from neuroduet.data.columns import column, groups, mapped
+from neuroduet.data.columns import column, groups, joined, mapped, rows_between
 from neuroduet.data.schema import neural_kind
 from neuroduet.types import UNLABELLED
 
@@ -46,8 +46,16 @@ class Events:
         self, starts_s: Float[np.ndarray, " W"], n_bins: int, bin_size_s: float
     ) -> tuple[Float[np.ndarray, "W T N"], Bool[np.ndarray, "W T"]]:
         """Counts of the windows, and which bins were recorded (all of them)."""
+        parts = rows_between(
+            self.timestamps, starts_s - bin_size_s, starts_s + n_bins * bin_size_s
+        )
         counts = bin_events(
-            self.timestamps, self.unit_index, starts_s, n_bins, bin_size_s, self.n_units
+            joined(self.timestamps, parts),
+            joined(self.unit_index, parts),
+            starts_s,
+            n_bins,
+            bin_size_s,
+            self.n_units,
         )
         return counts, np.ones(counts.shape[:2], dtype=bool)
 
@@ -73,11 +81,13 @@ class Binned:
         self, starts_s: Float[np.ndarray, " W"], n_bins: int, bin_size_s: float
     ) -> tuple[Float[np.ndarray, "W T N"], Bool[np.ndarray, "W T"]]:
         """Activity of the windows, zero where no bin was recorded, and where one was."""
-        row = select_bins(self.timestamps, starts_s, n_bins, bin_size_s)
+        parts = rows_between(self.timestamps, starts_s, starts_s + n_bins * bin_size_s)
+        row = select_bins(joined(self.timestamps, parts), starts_s, n_bins, bin_size_s)
         exists = row >= 0
-        if len(self.values) == 0:
+        values = joined(self.values, parts)
+        if len(values) == 0:
             return np.zeros((*row.shape, self.n_units), np.float32), exists
-        activity = self.values[row].astype(np.float32)
+        activity = values[row].astype(np.float32)
         if not exists.all():
             activity[~exists] = 0
         return activity, exists
@@ -101,9 +111,11 @@ class Series:
         self, grid: Float[np.ndarray, "W T"]
     ) -> tuple[Shaped[np.ndarray, "W T *C"], Bool[np.ndarray, "W T"]]:
         """Values on a grid of times, zero where not observed, and where they are observed."""
-        if self.values.dtype.kind == "f":
-            return interpolate(self.timestamps, self.values, grid, self.max_gap_s)
-        return sample_series(self.timestamps, self.values, grid, self.max_gap_s)
+        parts = rows_between(self.timestamps, grid[:, 0], grid[:, -1])
+        timestamps, values = joined(self.timestamps, parts), joined(self.values, parts)
+        if values.dtype.kind == "f":
+            return interpolate(timestamps, values, grid, self.max_gap_s)
+        return sample_series(timestamps, values, grid, self.max_gap_s)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,32 +160,35 @@ class Truth:
         }
 
 
-def open_neural(recording: Data) -> Events | Binned:
-    """Open the neural activity of a checked recording; nothing is read yet."""
+def open_neural(recording: Data, pages: np.memmap) -> Events | Binned:
+    """Open the neural activity of a checked recording, whose file is mapped; nothing is read."""
     kind = neural_kind(recording)
     group = groups(recording)[kind]
-    timestamps = mapped(column(group, "timestamps"))
+    timestamps = mapped(column(group, "timestamps"), pages)
     if kind != "spikes":
-        return Binned(timestamps=timestamps, values=mapped(column(group, "values")))
-    n_units = len(column(groups(recording)["units"], "id"))
+        return Binned(timestamps=timestamps, values=mapped(column(group, "values"), pages))
     return Events(
-        timestamps=timestamps, unit_index=mapped(column(group, "unit_index")), n_units=n_units
+        timestamps=timestamps,
+        unit_index=mapped(column(group, "unit_index"), pages),
+        n_units=len(column(groups(recording)["units"], "id")),
     )
 
 
-def open_truth(recording: Data) -> Truth | None:
-    """Open the true rates of a simulated recording."""
+def open_truth(recording: Data, pages: np.memmap) -> Truth | None:
+    """Open the true rates of a simulated recording, whose file is mapped."""
     group = groups(recording).get("truth")
     names = {"rates": "log_rates_hz", "rates_from_behaviour": "log_rates_hz_from_behaviour"}
     if group is None or any(field not in group for field in names.values()):
         return None
-    rates = {name: mapped(column(group, field)) for name, field in names.items()}
-    timestamps = mapped(column(group, "timestamps"))
+    rates = {name: mapped(column(group, field), pages) for name, field in names.items()}
+    timestamps = mapped(column(group, "timestamps"), pages)
     return Truth(timestamps=timestamps, step_s=_step(timestamps, 1.0), log_rates_hz=rates)
 
 
-def open_series(group: ArrayDict, field: str, classes: list[Value], max_gap_s: float) -> Series:
-    """Read a behaviour sampled in time.
+def open_series(
+    group: ArrayDict, field: str, classes: list[Value], max_gap_s: float, pages: np.memmap
+) -> Series:
+    """Open a behaviour sampled in time.
 
     Args:
         group: Its time series.
@@ -181,13 +196,15 @@ def open_series(group: ArrayDict, field: str, classes: list[Value], max_gap_s: f
         classes: Values of its classes, in order; empty if it is continuous.
         max_gap_s: Largest distance between a bin and a sample (s). A series that is sampled
             more slowly than this is interpolated between neighbouring samples all the same.
+        pages: The mapped file.
 
     Returns:
-        The series, in memory.
+        The series: on disk where it is used as it is stored (in single precision, nothing
+        missing), else in memory.
     """
-    timestamps = np.asarray(column(group, "timestamps"), dtype=np.float64)
+    timestamps = mapped(column(group, "timestamps"), pages).astype(np.float64, copy=False)
     limit_s = max(max_gap_s, 1.01 * _step(timestamps, 0.0))
-    raw = np.asarray(column(group, field))
+    raw = mapped(column(group, field), pages)
     if classes:
         codes = encode(raw, classes)
         if raw.dtype.kind in "iu":
@@ -240,7 +257,7 @@ def _plain(raw: np.ndarray) -> np.ndarray:
 
 
 def _with_channels(raw: np.ndarray) -> Float[np.ndarray, "R C"]:
-    values = raw.astype(np.float32)
+    values = raw.astype(np.float32, copy=False)
     return values[:, None] if values.ndim == 1 else values
 
 

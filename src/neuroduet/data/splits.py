@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +51,8 @@ def assign_splits(
             windows
         )
         kind = "given" if given is not None else "random" if by_trial else "blocked"
+    if config.folds is not None:
+        _check_folds(config.folds, kind, len(windows), session)
     if kind == "given":
         split = given_split(windows.trial, given, session)
     elif kind == "random":
@@ -71,18 +74,27 @@ def assign_splits(
 def random_split(keys: Int[np.ndarray, " W"], session: str, config: SplitConfig) -> np.ndarray:
     """Divide windows by the rank of a hash, whatever their order and the other sessions.
 
+    Folds are runs of equal length along these ranks; the ranks after the test fold, around the
+    end, are for validation.
+
     Args:
         keys: What identifies each window in its session: its trial.
         session: Session id.
-        config: Fractions and seed.
+        config: Fractions, folds and seed.
 
     Returns:
         Split of each window, ``(W,)``.
     """
     digests = [_digest(config.seed, session, int(key)) for key in keys]
     rank = np.argsort(np.argsort(np.array(digests, dtype="S16"), kind="stable"), kind="stable")
-    train_end, valid_end = _edges(len(keys), config)
     names = np.array(_ORDER, dtype="<U7")
+    if config.folds is not None:
+        edges = _fold_edges(len(keys), config.folds)
+        n_test = edges[config.fold + 1] - edges[config.fold]
+        turned = (rank - edges[config.fold]) % max(len(keys), 1)
+        n_valid = int(config.valid * len(keys) + EDGE)
+        return names[(turned < n_test).astype(int) + (turned < n_test + n_valid)]
+    train_end, valid_end = _edges(len(keys), config)
     return names[(rank >= train_end).astype(int) + (rank >= valid_end)]
 
 
@@ -94,12 +106,14 @@ def blocked_split(
     Args:
         start_s: Start of each window (s).
         end_s: End of each window (s).
-        config: Fractions, blocks and gap.
+        config: Fractions, blocks or folds, and gap.
 
     Returns:
         Split of each window, ``(W,)``. Where runs of different splits come closer than ``gap_s``,
-        windows of the larger split are dropped.
+        windows of the larger split are dropped; with folds never those of the test split.
     """
+    if config.folds is not None:
+        return _blocked_fold(start_s, end_s, config, config.folds)
     fractions = np.array([config.train, config.valid, 1 - config.train - config.valid])
     shares = np.tile(fractions, config.blocks) / config.blocks
     edges = np.round(np.cumsum(shares) * len(start_s) - EDGE).astype(int)
@@ -108,13 +122,55 @@ def blocked_split(
     run = np.empty(len(start_s), dtype=int)
     run[order] = np.searchsorted(edges, np.arange(len(start_s)), side="right")
     split = np.array(_ORDER, dtype="<U7")[run % 3]
+    # The larger split gives way; of two equal ones, the one named first.
+    giving_way = sorted(range(3), key=lambda i: (-fractions[i], i))
+    order_of = [_ORDER[i] for i in giving_way]
+    return _keep_apart(start_s, end_s, run, split, order_of, config.gap_s)
+
+
+def _blocked_fold(
+    start_s: Float[np.ndarray, " W"],
+    end_s: Float[np.ndarray, " W"],
+    config: SplitConfig,
+    folds: int,
+) -> np.ndarray:
+    """One run of neighbours for testing, and the middle of every other one for validation."""
+    n = len(start_s)
+    edges, n_valid = _fold_edges(n, folds), _fold_edges(int(config.valid * n + EDGE), folds - 1)
+    split, run = np.full(n, "train", dtype="<U7"), np.empty(n, dtype=int)
+    order = np.argsort(start_s, kind="stable")
+    others = [fold for fold in range(folds) if fold != config.fold]
+    for fold in range(folds):
+        members = order[edges[fold] : edges[fold + 1]]
+        run[members] = 3 * fold
+        if fold == config.fold:
+            split[members] = "test"
+            continue
+        size = n_valid[others.index(fold) + 1] - n_valid[others.index(fold)]
+        first = max((len(members) - size) // 2, 0)
+        split[members[first : first + size]] = "valid"
+        run[members[first : first + size]] += 1
+        run[members[first + size :]] += 2
+    return _keep_apart(start_s, end_s, run, split, _ORDER, config.gap_s)
+
+
+def _keep_apart(
+    start_s: Float[np.ndarray, " W"],
+    end_s: Float[np.ndarray, " W"],
+    run: Int[np.ndarray, " W"],
+    split: np.ndarray,
+    giving_way: Sequence[str],
+    gap_s: float,
+) -> np.ndarray:
+    """Drop windows nearer than a gap to a run of a split that is named later in ``giving_way``."""
+    rank = {name: place for place, name in enumerate(giving_way)}
+    runs = {int(i): rank[str(split[run == i][0])] for i in np.unique(run)}
     kept = np.ones(len(start_s), dtype=bool)
-    for i in np.unique(run):
-        for j in np.unique(run):
-            # The larger split gives way; of two equal ones, the one named first.
-            if (-fractions[i % 3], i % 3) < (-fractions[j % 3], j % 3):
+    for i in runs:
+        for j in runs:
+            if runs[i] < runs[j]:
                 low, high = start_s[run == j].min(), end_s[run == j].max()
-                near = (start_s < high + config.gap_s) & (end_s > low - config.gap_s)
+                near = (start_s < high + gap_s) & (end_s > low - gap_s)
                 kept &= ~(near & (run == i))
     return np.where(kept, split, DROPPED)
 
@@ -161,6 +217,11 @@ def check_leakage(windows: Windows, bin_size_s: float, session: str = "") -> Non
         )
 
 
+def _fold_edges(n: int, folds: int) -> Int[np.ndarray, " K"]:
+    """Where each of ``folds`` nearly equal parts of ``n`` begins, and where the last one ends."""
+    return np.arange(folds + 1) * n // folds
+
+
 def _edges(n: int, config: SplitConfig) -> tuple[int, int]:
     """Number of training windows, and of training and validation windows together."""
     # 0.7 + 0.1 is less than 0.8 in binary, hence the small addition.
@@ -175,7 +236,27 @@ def _digest(seed: int, session: str, key: int) -> bytes:
     return hashlib.blake2b(text, digest_size=8).hexdigest().encode()
 
 
+def _check_folds(folds: int, kind: str, n: int, session: str) -> None:
+    if kind == "given":
+        raise UserError(
+            f"session {session} takes its splits from trials.split, which has no {folds} folds; "
+            "set data.split.kind to random or blocked, or leave data.split.folds out"
+        )
+    if n < folds:
+        raise UserError(
+            f"session {session} has {n} windows, too few for data.split.folds {folds}; use fewer "
+            "folds, or leave the session out"
+        )
+
+
 def _check_fractions(config: SplitConfig) -> None:
+    if config.folds is not None:
+        if config.valid + 1 / config.folds > 1 - EDGE:
+            raise UserError(
+                f"data.split.valid {config.valid} and a test split of one fold in {config.folds} "
+                "leave no window for training; use more folds or a smaller data.split.valid"
+            )
+        return
     if config.train + config.valid > 1 + EDGE:
         raise UserError(
             f"data.split.train {config.train} and data.split.valid {config.valid} add up to more "

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from neuroduet.errors import UserError, unknown
 from neuroduet.masking.activity import (
@@ -33,7 +34,6 @@ from neuroduet.masking.drawing import (
     Hidden,
     Scheme,
     hide,
-    per_sample,
     random_bins,
     region_index,
     to_masks,
@@ -136,13 +136,13 @@ def draw(
     chosen = chosen.expand(n)
     hidden, scored = hide(batch, {}), hide(batch, {})
     for index, name in enumerate(names):
-        own = chosen == index
-        if not own.any():
+        own = (chosen == index).nonzero()[:, 0]
+        if len(own) == 0:
             continue
         drawn = SCHEMES[name](batch, draw)
         for whole, part in ((hidden, drawn.hidden), (scored, drawn.scored)):
             for modality, mask in part.items():
-                whole[modality] = torch.where(per_sample(own, mask), mask, whole[modality])
+                whole[modality] = _with_rows(whole[modality], own, mask)
     prompts = torch.tensor([PROMPTS.index(name) if name in PROMPTS else -1 for name in names])
     masks = to_masks(batch, hidden, scored, prompts[chosen])
     if hide_visible == 0:
@@ -154,6 +154,15 @@ def draw(
         for name, seen in masks.visible.items()
     }
     return Masks(visible=visible, scored=masks.scored, prompt=masks.prompt)
+
+
+def _with_rows(whole: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
+    """A mask of all samples with the rows of some; of every unit only if either says so."""
+    shape = torch.broadcast_shapes(whole.shape, mask.shape)
+    if whole.shape != shape:
+        whole = whole.expand(shape).clone()
+    whole[rows] = mask[rows]
+    return whole
 
 
 def drawable(schemes: Mapping[str, float], has_regions: bool) -> list[str]:

@@ -25,6 +25,7 @@ from neuroduet.models.alignment import (
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
 from neuroduet.nn.ranges import behaviour_ranges
+from neuroduet.nn.stitch import module_key
 from neuroduet.types import Batch, Behaviour
 
 CHUNK = 32
@@ -74,19 +75,60 @@ def set_up_stitchers(model: Translator, session: Session) -> None:
         stitch_out.scale.copy_(_tensor(mean if poisson else found.noise_scale))
         stitch_out.bias.copy_(_tensor(np.log(mean) if poisson else np.zeros_like(mean)))
         if model.config.data_init:
-            # Half shared by meaning, the rest what varies most in this session.
-            shared = reduce_columns(found.decoders, stitch_in.weight.shape[1] // 2)
-            _fill(stitch_in.weight, np.concatenate([shared, found.vectors], axis=1))
-            tuning = reduce_columns(found.tuning, stitch_out.loadings.shape[1] // 2)
-            loadings = np.concatenate([tuning, found.vectors * found.deviations], axis=1)
-            if poisson:
-                loadings = loadings / found.noise_scale[:, None]
-            _fill(stitch_out.loadings, loadings)
+            start_rows(model, session, found)
         for behaviour in session.info.behaviours:
             if behaviour.kind == "continuous":
                 scaler = model.standardiser(name, behaviour)
                 scaler.centre.copy_(_tensor(statistics.behaviour_mean[behaviour.name]))
                 scaler.scale.copy_(_tensor(statistics.behaviour_scale[behaviour.name]))
+
+
+def start_rows(model: Translator, session: Session, found: Components) -> None:
+    """Start a session's rows: half shared by meaning, the rest what varies most in this session.
+
+    Args:
+        model: Model that already has stitchers for the session.
+        session: The session.
+        found: Directions of its activity.
+    """
+    name = session.info.id
+    weight, loadings = model.input_weight(name).clone(), model.loadings(name).clone()
+    shared, varying = (weight.shape[1] // 2, loadings.shape[1] // 2), found.vectors.shape[1]
+    if model.units is not None:
+        shared, varying = (model.units.own,) * 2, len(model.units.to_input) - 2 * model.units.own
+    decoders = reduce_columns(found.decoders, shared[0])
+    _fill(weight, np.concatenate([decoders, found.vectors[:, :varying]], axis=1))
+    tuning = reduce_columns(found.tuning, shared[1])
+    components = (found.vectors * found.deviations)[:, :varying]
+    columns = np.concatenate([tuning, components], axis=1)
+    if session.info.is_poisson:
+        columns = columns / found.noise_scale[:, None]
+    _fill(loadings, columns)
+    set_rows(model, name, weight, loadings)
+
+
+@torch.no_grad()
+def set_rows(
+    model: Translator,
+    session: str,
+    weight: Float[Tensor, "N P"],
+    loadings: Float[Tensor, "N Q"],
+) -> None:
+    """Give a session's stitchers their rows, or the nearest that unit vectors allow.
+
+    Args:
+        model: Model that has stitchers for the session.
+        session: Its id.
+        weight: Rows of the input stitcher; only their first columns need be known where vectors
+            are to be found.
+        loadings: Rows of the output stitcher.
+    """
+    if model.units is None:
+        model.input_weight(session).copy_(weight)
+        model.loadings(session).copy_(loadings)
+    else:
+        sensitivity = model.output_stitch(session).sensitivity
+        model.units.fit(module_key(session), weight, loadings, sensitivity)
 
 
 def set_up_ranges(model: NedsPublished, session: Session) -> None:
@@ -116,8 +158,9 @@ def components(session: Session, behaviours: Sequence[Behaviour] = ()) -> Compon
     cross, feature_gram = np.zeros((units, n_features)), np.zeros((n_features, n_features))
     kernel = _gaussian(SMOOTHING_BINS)
     for batch in _training_batches(session):
-        activity, valid = batch.activity.double().numpy(), batch.valid.numpy()
-        centred = (activity - mean) / noise_scale * valid[..., None]
+        activity, valid = batch.activity.numpy(), batch.valid.numpy()
+        centred = (activity - mean.astype(np.float32)) / noise_scale.astype(np.float32)
+        centred *= valid[..., None]
         smooth = _smooth(centred, kernel)[valid]
         gram += smooth.T @ smooth
         features = behaviour_features(batch, behaviours, session.statistics)
@@ -156,13 +199,11 @@ def _gaussian(sigma_bins: float) -> Float[np.ndarray, " k"]:
 
 
 def _smooth(x: Float[np.ndarray, "W T N"], kernel: Float[np.ndarray, " k"]) -> np.ndarray:
-    """Convolve over time (zero outside the window), one shifted sum per kernel entry."""
-    reach, bins = len(kernel) // 2, x.shape[1]
-    padded = np.pad(x, ((0, 0), (reach, reach), (0, 0)))
-    smooth = np.zeros_like(x)
-    for offset, weight in enumerate(kernel):
-        smooth += weight * padded[:, offset : offset + bins]
-    return smooth
+    """Convolve over time (zero outside the window): a product with a banded matrix."""
+    reach, bins = len(kernel) // 2, np.arange(x.shape[1])
+    lag = bins[:, None] - bins
+    band = np.where(abs(lag) <= reach, kernel[lag.clip(-reach, reach) + reach], 0)
+    return band.astype(x.dtype) @ x
 
 
 def _with_fixed_sign(vectors: Float[np.ndarray, "N R"]) -> Float[np.ndarray, "N R"]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +18,10 @@ from torch import Tensor
 
 from neuroduet.data.session import Session
 from neuroduet.masking import PROMPTS, hide, to_masks
+from neuroduet.models.initialise import set_rows
 from neuroduet.models.translator import Translator
-from neuroduet.nn.stitch import InputStitch, OutputStitch, module_key
+from neuroduet.nn.stitch import module_key
 from neuroduet.types import NEURAL
-
-Stitch = TypeVar("Stitch", InputStitch, OutputStitch)
 
 CHUNK = 64
 FOLDS = 5
@@ -48,7 +46,8 @@ def adapt_stitchers(source: Translator, target: Translator, sessions: Sequence[S
     """
     prior = loading_prior(source)
     usual = torch.stack([p.detach() for p in source.session_vectors.values()]).mean(0)
-    noise = torch.stack([s.log_noise.detach() for s in _stitches(source, InputStitch)]).mean()
+    stitches = [source.input_stitch(name) for name in source.session_infos]
+    noise = torch.stack([stitch.log_noise.detach() for stitch in stitches]).mean()
     for session in sessions:
         with torch.no_grad():
             target.session_vectors[module_key(session.info.id)].copy_(usual)
@@ -58,18 +57,13 @@ def adapt_stitchers(source: Translator, target: Translator, sessions: Sequence[S
 
 def loading_prior(model: Translator) -> LoadingPrior:
     """Mean and covariance of the loadings over all units of a model's sessions."""
-    stitches = _stitches(model, OutputStitch)
-    loadings = torch.cat([stitch.loadings.detach().cpu() for stitch in stitches]).double().numpy()
+    rows = [model.loadings(session).detach().cpu() for session in model.session_infos]
+    loadings = torch.cat(rows).double().numpy()
     covariance = np.atleast_2d(np.cov(loadings.T))
     floor = 1e-3 * np.trace(covariance) / len(covariance) + 1e-12
     return LoadingPrior(
         mean=loadings.mean(0), covariance=covariance + floor * np.eye(len(covariance))
     )
-
-
-def _stitches(model: Translator, kind: type[Stitch]) -> list[Stitch]:
-    modules = model.inputs if kind is InputStitch else model.outputs
-    return [stitch for stitch in modules.values() if isinstance(stitch, kind)]
 
 
 def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> None:
@@ -81,6 +75,7 @@ def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> Non
         prior: What to expect of the loadings.
     """
     stitch, units = model.output_stitch(session.info.id), len(session.info.units)
+    fitted = model.loadings(session.info.id).detach().clone()
     # With behaviours, all units from behaviour; without, every unit from the other ones.
     folds = 1 if model.modalities else min(FOLDS, units)
     for fold in range(folds):
@@ -93,8 +88,13 @@ def fit_outputs(model: Translator, session: Session, prior: LoadingPrior) -> Non
         else:
             loadings, bias = poisson_map(latents - centre, activity, prior)
         with torch.no_grad():
-            stitch.loadings[hidden] = torch.as_tensor(loadings).float()
+            fitted[hidden] = torch.as_tensor(loadings).float()
             stitch.bias[hidden] = torch.as_tensor(bias - loadings @ centre).float()
+    weight = model.input_weight(session.info.id).detach()
+    if model.units is not None:
+        # What varies most is another latent in every session; those of the core are in loadings.
+        weight = weight[:, : model.units.own]
+    set_rows(model, session.info.id, weight, fitted)
 
 
 def poisson_map(

@@ -14,7 +14,7 @@ What follows is the way of a batch through the model:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,12 +22,15 @@ from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
 from neuroduet.masking import PROMPTS
+from neuroduet.models.alignment import feature_count
+from neuroduet.models.micro_batches import join_flags, repeat
 from neuroduet.models.modalities import Prompt, causal_windows, pad_bins, union_of_behaviours
 from neuroduet.nn.blocks import Trunk
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.heads import PooledHead, Standardiser
 from neuroduet.nn.stitch import InputStitch, OutputStitch, SmoothingConv, module_key
 from neuroduet.nn.tokens import BehaviourEmbedding, sinusoids
+from neuroduet.nn.unit_embedding import UnitEmbedding
 from neuroduet.types import (
     NEURAL,
     Batch,
@@ -100,6 +103,11 @@ class Translator(nn.Module):
                 for b in self.modalities
             }
         )
+        self.units: UnitEmbedding | None = None
+        if config.unit_embedding is not None:
+            own = min(feature_count(self.modalities), config.unit_embedding // 4)
+            ranks = rank, config.output_rank or width
+            self.units = UnitEmbedding(config.unit_embedding, ranks, own)
         self.inputs = nn.ModuleDict()
         self.outputs = nn.ModuleDict()
         self.session_vectors = nn.ParameterDict()
@@ -114,18 +122,17 @@ class Translator(nn.Module):
             info: Description of the session; its behaviours must be among the model's.
         """
         key, config = module_key(info.id), self.config
-        units = len(info.units)
+        units, poisson, width = len(info.units), info.is_poisson, config.width
         self.session_infos[info.id] = info
+        ranks: tuple[int | None, int | None] = (None, None)
+        if self.units is None:
+            ranks = config.input_rank or width, config.output_rank or width
+        else:
+            self.units.add(key, units)
         self.inputs[key] = InputStitch(
-            units,
-            config.input_rank or config.width,
-            info.is_poisson,
-            config.unit_dropout,
-            silence=self.silence,
+            units, ranks[0], poisson, config.unit_dropout, silence=self.silence
         )
-        self.outputs[key] = OutputStitch(
-            units, config.output_rank or config.width, info.is_poisson
-        )
+        self.outputs[key] = OutputStitch(units, ranks[1], poisson)
         self.session_vectors[key] = nn.Parameter(torch.zeros(config.width))
         self.behaviour_scales[key] = nn.ModuleDict(
             {module_key(b.name): Standardiser(b.size) for b in info.behaviours}
@@ -178,7 +185,8 @@ class Translator(nn.Module):
             seen: What may be seen of the activity.
             causal: Samples in which no bin may depend on later ones.
         """
-        stitched = self.input_stitch(batch.session)(batch.activity, seen)
+        stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
+        stitched = stitch(batch.activity, seen, weight)
         return self._smoothed(stitched, causal)
 
     def answer_units(
@@ -201,14 +209,15 @@ class Translator(nn.Module):
             Log expected counts or traces of the units asked about; 0 elsewhere.
         """
         count, n = len(questions.hidden), len(batch.windows)
-        repeated = _repeat(batch, count)
+        repeated = repeat(batch, count)
         seen = {name: mask.repeat(count, *[1] * (mask.ndim - 1)) for name, mask in visible.items()}
         prompts = (
             None if prompt < 0 else torch.full((count * n,), prompt, device=batch.valid.device)
         )
         causal = self._causal(repeated, prompts)
         stitch = self.input_stitch(batch.session)
-        low_rank = stitch.without(batch.activity, questions.hidden)
+        weight = self.input_weight(batch.session)
+        low_rank = stitch.without(batch.activity, questions.hidden, weight)
         whole_bin = (seen[NEURAL] & repeated.valid[..., None]).any(-1, keepdim=True)
         low_rank = low_rank.flatten(0, 1).masked_fill(~whole_bin, 0.0)
         low_rank = self._smoothed(low_rank, causal)
@@ -216,10 +225,10 @@ class Translator(nn.Module):
         tokens = self._tokens(activity, repeated, seen, prompts, batch.activity.shape[1])
         mixed = self._mix(tokens, repeated.valid, causal)
         latents = self._latents(_Encoded(mixed, low_rank)).unflatten(0, (count, n))
-        output = self.output_stitch(batch.session)
+        output, loadings = self.output_stitch(batch.session), self.loadings(batch.session)
         answers = batch.activity.new_zeros(batch.activity.shape)
         for latent, asked in zip(latents, questions.scored, strict=True):
-            answers[:, :, asked] = output(latent, asked).float()
+            answers[:, :, asked] = output(latent, asked, loadings).float()
         return answers
 
     def scales(self, session: str) -> Scales:
@@ -237,16 +246,17 @@ class Translator(nn.Module):
 
     def stitchers(self) -> list[nn.Parameter]:
         """Parameters that belong to single sessions; all others are the shared core."""
-        own = (self.inputs, self.outputs, self.session_vectors)
+        own: list[nn.Module] = [self.inputs, self.outputs, self.session_vectors]
+        if self.units is not None:
+            own.append(self.units.vectors)
         return [parameter for module in own for parameter in module.parameters()]
 
     def unit_embeddings(self, session: str) -> Float[Tensor, "N E"]:
         """What the model knows of each unit: its read-out direction in the trunk, and its bias."""
-        stitch = self.output_stitch(session)
-        loadings: Tensor = stitch.loadings
+        loadings, bias = self.loadings(session), self.output_stitch(session).bias
         if isinstance(self.to_rank, nn.Linear):
             loadings = loadings @ self.to_rank.weight
-        return torch.cat([loadings, stitch.bias[:, None]], dim=1).detach()
+        return torch.cat([loadings, bias[:, None]], dim=1).detach()
 
     def input_stitch(self, session: str) -> InputStitch:
         """A session's way in."""
@@ -259,6 +269,23 @@ class Translator(nn.Module):
         stitch = self.outputs[module_key(session)]
         assert isinstance(stitch, OutputStitch)
         return stitch
+
+    def input_weight(self, session: str) -> Float[Tensor, "N R"]:
+        """What a session's way in multiplies the activity with."""
+        weight: Tensor | None = self.input_stitch(session).weight
+        if self.units is not None:
+            weight = self.units.weight(module_key(session))
+        assert weight is not None
+        return weight
+
+    def loadings(self, session: str) -> Float[Tensor, "N R"]:
+        """What a session's way out multiplies the latents with."""
+        stitch = self.output_stitch(session)
+        loadings: Tensor | None = stitch.loadings
+        if self.units is not None:
+            loadings = self.units.loadings(module_key(session), stitch.sensitivity)
+        assert loadings is not None
+        return loadings
 
     def standardiser(self, session: str, behaviour: Behaviour) -> Standardiser:
         """Units of a session's continuous behaviour."""
@@ -316,7 +343,7 @@ class Translator(nn.Module):
             activity = self._embed_low_rank(low_rank[-1], seen.any(-1, keepdim=True))
             tokens.append(self._tokens(activity, batch, modalities, prompt, bins))
         valid = torch.cat([pad_bins(batch.valid, bins) for batch in batches])
-        mixed = self._mix(torch.cat(tokens), valid, _joined(causal, batches))
+        mixed = self._mix(torch.cat(tokens), valid, join_flags(causal, batches))
         parts = mixed.split([len(batch.windows) for batch in batches])
         return [_Encoded(x, low) for x, low in zip(parts, low_rank, strict=True)]
 
@@ -427,7 +454,8 @@ class Translator(nn.Module):
         stitch = self.output_stitch(batch.session)
         activity = None
         if self.config.inputs != "activity":
-            activity = stitch(self._latents(encoded)).float()
+            loadings = self.loadings(batch.session)
+            activity = stitch(self._latents(encoded), loadings=loadings).float()
         predicted = {}
         if self.config.inputs != "behaviours":
             for index, behaviour in enumerate(self.per_bin):
@@ -459,33 +487,3 @@ class _Encoded:
 
     tokens: Float[Tensor, "B L D"]
     low_rank: Float[Tensor, "B T R"]
-
-
-def _repeat(batch: Batch, times: int) -> Batch:
-    """The windows of a batch over and over; the activity, which nobody reads then, is left out."""
-
-    def over(x: Tensor) -> Tensor:
-        return x.repeat(times, *[1] * (x.ndim - 1))
-
-    return replace(
-        batch,
-        activity=batch.activity.new_zeros(times * len(batch.windows), batch.activity.shape[1], 0),
-        valid=over(batch.valid),
-        behaviours={name: over(values) for name, values in batch.behaviours.items()},
-        observed={name: over(seen) for name, seen in batch.observed.items()},
-        windows=over(batch.windows),
-    )
-
-
-def _joined(
-    causal: Sequence[Bool[Tensor, "_"] | None], batches: Sequence[Batch]
-) -> Bool[Tensor, " B"] | None:
-    """Flags of all micro-batches, one after the other; ``None`` if none is set."""
-    if all(flags is None for flags in causal):
-        return None
-    return torch.cat(
-        [
-            batch.valid.new_zeros(len(batch.windows)) if flags is None else flags
-            for flags, batch in zip(causal, batches, strict=True)
-        ]
-    )

@@ -37,14 +37,23 @@ class InputStitch(nn.Module):
     analysis). Units that are hidden simply do not enter, so the latents keep their scale and
     meaning whichever units may be seen, one region or all. With ``silence`` hidden units read as
     silent instead, as published.
+
+    Without a ``rank`` it has no weight of its own, and is given one at every call.
     """
 
     def __init__(
-        self, units: int, rank: int, is_poisson: bool, unit_dropout: float, silence: bool = False
+        self,
+        units: int,
+        rank: int | None,
+        is_poisson: bool,
+        unit_dropout: float,
+        silence: bool = False,
     ) -> None:
         super().__init__()
         self.is_poisson, self.silence = is_poisson, silence
-        self.weight = nn.Parameter(torch.randn(units, rank) / math.sqrt(units))
+        self.weight = (
+            None if rank is None else nn.Parameter(torch.randn(units, rank) / math.sqrt(units))
+        )
         self.log_noise = nn.Parameter(torch.tensor(math.log(START_NOISE)))
         self.centre: Tensor
         self.scale: Tensor
@@ -53,49 +62,61 @@ class InputStitch(nn.Module):
         self.unit_dropout = Dropout(unit_dropout)
 
     def forward(
-        self, activity: Float[Tensor, "B T N"], visible: Bool[Tensor, "B #T #N"]
+        self,
+        activity: Float[Tensor, "B T N"],
+        visible: Bool[Tensor, "B #T #N"],
+        weight: Float[Tensor, "N R"] | None = None,
     ) -> Float[Tensor, "B T R"]:
         """Project the visible activity.
 
         Args:
             activity: Counts or traces.
             visible: What may be seen.
+            weight: One row per unit; its own if not given.
 
         Returns:
             Shared low-rank input, zero in bins of which nothing may be seen.
         """
-        values = self.standardise(activity)
+        values, weight = self.standardise(activity), own(self.weight, weight)
+        dropped = self._dropped(weight, len(values))
         if visible.shape[-1] == 1:
-            projected = values @ self._dropped(values.shape[0])
-            return self._posterior(projected, None).masked_fill(~visible, 0.0)
-        projected = torch.where(visible, values, self._filler()) @ self._dropped(values.shape[0])
-        latents = self._posterior(projected, visible.any(1))
+            return self._posterior(values @ dropped, weight, None).masked_fill(~visible, 0.0)
+        projected = torch.where(visible, values, self._filler()) @ dropped
+        latents = self._posterior(projected, weight, visible.any(1))
         return latents.masked_fill(~visible.any(-1, keepdim=True), 0.0)
 
     def without(
-        self, activity: Float[Tensor, "B T N"], hidden: Bool[Tensor, "Q N"]
+        self,
+        activity: Float[Tensor, "B T N"],
+        hidden: Bool[Tensor, "Q N"],
+        weight: Float[Tensor, "N R"] | None = None,
     ) -> Float[Tensor, "Q B T R"]:
         """Project with units hidden in turns: everything once, less the share of the hidden.
 
         Args:
             activity: Counts or traces.
             hidden: Units hidden by each question for whole windows.
+            weight: One row per unit; its own if not given.
 
         Returns:
             What :meth:`forward` gives for each question, in evaluation mode, with all bins seen.
         """
-        values, filler = self.standardise(activity), self._filler()
-        everything, silent = values @ self.weight, filler @ self.weight
+        values, filler, weight = (
+            self.standardise(activity),
+            self._filler(),
+            own(self.weight, weight),
+        )
+        everything, silent = values @ weight, filler @ weight
         parts = []
         for units in hidden:
             if int(units.sum()) * 2 <= len(units):
                 change = filler[units] - values[:, :, units]
-                parts.append(everything + change @ self.weight[units])
+                parts.append(everything + change @ weight[units])
             else:
                 change = values[:, :, ~units] - filler[~units]
-                parts.append(change @ self.weight[~units] + silent)
+                parts.append(change @ weight[~units] + silent)
         with torch.autocast(values.device.type, enabled=False):
-            return torch.stack(parts).float() @ self._covariance(~hidden)[:, None]
+            return torch.stack(parts).float() @ self._covariance(weight, ~hidden)[:, None]
 
     def standardise(self, activity: Float[Tensor, "B T N"]) -> Float[Tensor, "B T N"]:
         """Centred square roots of counts, or centred traces, in units of noise.
@@ -110,16 +131,20 @@ class InputStitch(nn.Module):
         return -self.centre / self.scale if self.silence else torch.zeros_like(self.centre)
 
     def _posterior(
-        self, projected: Float[Tensor, "B T R"], seen: Bool[Tensor, "B N"] | None
+        self,
+        projected: Float[Tensor, "B T R"],
+        weight: Float[Tensor, "N R"],
+        seen: Bool[Tensor, "B N"] | None,
     ) -> Float[Tensor, "B T R"]:
         """Posterior mean of the latents, from the projection of the units seen (all if None)."""
         with torch.autocast(projected.device.type, enabled=False):
             # Inverted once, not solved for every bin.
-            return projected.float() @ self._covariance(seen)
+            return projected.float() @ self._covariance(weight, seen)
 
-    def _covariance(self, seen: Bool[Tensor, "Q N"] | None) -> Float[Tensor, "_ R R"]:
+    def _covariance(
+        self, weight: Float[Tensor, "N R"], seen: Bool[Tensor, "Q N"] | None
+    ) -> Float[Tensor, "_ R R"]:
         """Posterior covariance of the latents, up to the noise, for each set of units seen."""
-        weight = self.weight
         if seen is None or self.silence:
             gram = (weight.T @ weight)[None]
         else:
@@ -128,34 +153,62 @@ class InputStitch(nn.Module):
         precision = gram + self.log_noise.exp() * torch.eye(len(weight.T), device=gram.device)
         return torch.linalg.inv(precision)
 
-    def _dropped(self, n: int) -> Tensor:
+    def _dropped(self, weight: Float[Tensor, "N R"], n: int) -> Tensor:
         """The matrix, with whole units silenced per sample in training."""
         if not self.training or self.unit_dropout.p == 0:
-            return self.weight
-        kept = self.unit_dropout(torch.ones(n, self.weight.shape[0], 1, device=self.weight.device))
-        return self.weight * kept
+            return weight
+        return weight * self.unit_dropout(torch.ones(n, len(weight), 1, device=weight.device))
 
 
 class OutputStitch(nn.Module):
-    """The shared space to each unit's log-rate (counts) or value (traces)."""
+    """The shared space to each unit's log-rate (counts) or value (traces).
 
-    def __init__(self, units: int, rank: int, is_poisson: bool) -> None:
+    Without a ``rank`` it has no loadings of its own, and is given them at every call.
+    """
+
+    def __init__(self, units: int, rank: int | None, is_poisson: bool) -> None:
         super().__init__()
         self.is_poisson = is_poisson
-        self.loadings = nn.Parameter(torch.randn(units, rank) * 0.1 / math.sqrt(rank))
+        self.loadings = (
+            None
+            if rank is None
+            else nn.Parameter(torch.randn(units, rank) * 0.1 / math.sqrt(rank))
+        )
         self.bias = nn.Parameter(torch.zeros(units))
         self.centre: Tensor
         self.scale: Tensor
         self.register_buffer("centre", torch.zeros(units))
         self.register_buffer("scale", torch.ones(units))
 
+    @property
+    def sensitivity(self) -> Float[Tensor, " N"]:
+        """By how much of its noise each unit changes per unit of its read-out."""
+        return self.scale.sqrt() if self.is_poisson else torch.ones_like(self.scale)
+
     def forward(
-        self, latents: Float[Tensor, "B T R"], units: Bool[Tensor, " N"] | None = None
+        self,
+        latents: Float[Tensor, "B T R"],
+        units: Bool[Tensor, " N"] | None = None,
+        loadings: Float[Tensor, "N R"] | None = None,
     ) -> Float[Tensor, "B T M"]:
-        """Log of the expected count per bin, or the expected trace, of all or of some units."""
+        """Log of the expected count per bin, or the expected trace, of all or of some units.
+
+        Args:
+            latents: Latents of every bin.
+            units: Which units; all if not given.
+            loadings: One row per unit; its own if not given.
+        """
         chosen = slice(None) if units is None else units
-        values = functional.linear(latents, self.loadings[chosen], self.bias[chosen])
+        rows = own(self.loadings, loadings)[chosen]
+        values = functional.linear(latents, rows, self.bias[chosen])
         return values if self.is_poisson else values * self.scale[chosen] + self.centre[chosen]
+
+
+def own(parameter: nn.Parameter | None, given: Tensor | None) -> Tensor:
+    """What is given, else the stitcher's own parameter."""
+    rows = parameter if given is None else given
+    assert rows is not None, "a stitcher without rows of its own is given them"
+    return rows
 
 
 class SmoothingConv(nn.Module):

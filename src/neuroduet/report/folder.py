@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from neuroduet.data.boundary import read_npz, require_small_parquet
 from neuroduet.errors import UserError
+from neuroduet.plain import read_yaml
 from neuroduet.report.tables import COLUMNS
 
 T = TypeVar("T")
@@ -101,9 +101,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         UserError: The file is damaged or holds anything but plain arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        return read_npz(path)
+    except (UserError, OSError) as error:
         raise UserError(
             f"{path.name} is not a readable prediction file ({error}); run predict again"
         ) from None
@@ -117,7 +116,7 @@ def _read(
         return reader(path)
     except FileNotFoundError:
         reason = f"{path.name} is not in the run folder ({purpose})"
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+    except Exception as error:  # a report shows what it can, and says what it cannot
         problem = " ".join(str(error).split())[:200]
         reason = f"{path.name} could not be read: {problem}"
     if notes is not None:
@@ -126,7 +125,7 @@ def _read(
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    values = yaml.safe_load(path.read_text())
+    values = read_yaml(path.read_bytes())
     if not isinstance(values, dict):
         raise ValueError(f"it holds a {type(values).__name__}, expected sections with keys")
     return values
@@ -140,7 +139,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    if path.suffix == ".csv":
+        table = pd.read_csv(path)
+    else:
+        require_small_parquet(path)
+        table = pd.read_parquet(path)
     _require_columns(table, columns)
     return table
 
@@ -168,10 +171,16 @@ def _curves(run: Path, notes: list[str]) -> tuple[tuple[str, pd.DataFrame], ...]
     found = []
     for path in paths or [run / CURVE_FILE]:
         name = f"member {path.parent.name}" if paths else "run"
-        curve = _read(path, lambda p: _table(p, ("step",)), notes, "training writes it")
+        curve = _read(path, _curve, notes, "training writes it")
         if curve is not None and len(curve):
             found.append((name, curve))
     return tuple(found)
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    """Numbers by step; a row without a step cannot be drawn."""
+    table = _table(path, ("step",)).apply(pd.to_numeric, errors="coerce")
+    return table.replace([np.inf, -np.inf], np.nan).dropna(subset="step")
 
 
 def _sessions(run: Path, notes: list[str]) -> dict[str, dict[str, Any]]:

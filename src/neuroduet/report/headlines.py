@@ -10,26 +10,10 @@ import numpy as np
 import pandas as pd
 
 from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select, summary_table
-
-LINEAR_MODELS = (
-    "poisson_glm",
-    "reduced_rank",
-    "ridge_encoding",
-    "reduced_rank_units",
-    "reduced_rank_past",
-    "ridge",
-    "logistic",
-)
-"""Linear baselines that see the same inputs as the model."""
+from neuroduet.tasks.crossval_tables import DETAILED_TASKS, LINEAR_MODELS, PRIMARY_METRICS
 
 NETWORK_MODELS = ("mlp", "lstm")
 """Baselines that see the same inputs and are not linear: columns of their own, no rivals."""
-
-DETAILED_TASKS = ("encoding_from", "decoding_by_region")
-"""Tasks with a row for every part of a larger one; tables show them, headlines do not."""
-
-PRIMARY_METRICS = ("bits_per_spike", "r2", "balanced_accuracy", "accuracy")
-"""The first of these that a target has is its headline."""
 
 CHANNEL = re.compile(r"\[\d+\]$")
 """Ending of a target that is one channel of a behaviour."""
@@ -92,7 +76,9 @@ def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
     Returns:
         In the order of the table, without :data:`DETAILED_TASKS` and without single channels.
     """
-    found = []
+    found: list[Headline] = []
+    if model not in table.columns:  # scored on another split than the table shows
+        return found
     questions = dict.fromkeys((task, target) for task, target, _ in table.index)
     for task, target in questions:
         rows = select(table, task, target)

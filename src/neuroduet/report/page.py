@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -73,14 +74,18 @@ def write_report(
     missing = list(folder.missing)
     scores = _scores(folder, comparisons)
     main = None if scores is None else main_model(scores, folder.config.get("preset"))
-    sections = [_training(folder), *_sessions(folder, scores, main, missing), _units(folder, main)]
+    sections = [
+        _training(folder, missing),
+        *_sessions(folder, scores, main, missing),
+        _units(folder, main, missing),
+    ]
     values = {
         "title": title or f"Run {run.resolve().name}",
         "sections": [section for section in sections if section.plates],
         "facts": facts(folder),
         "config_text": folder.config_text,
         "main_model": main,
-        **_score_values(folder, scores, main),
+        **_score_values(folder, scores, main, missing),
         "missing": missing,
     }
     path = run / "report.html"
@@ -106,7 +111,7 @@ def _scores(folder: RunFolder, comparisons: pd.DataFrame | None) -> pd.DataFrame
 
 
 def _score_values(
-    folder: RunFolder, scores: pd.DataFrame | None, main: str | None
+    folder: RunFolder, scores: pd.DataFrame | None, main: str | None, missing: list[str]
 ) -> dict[str, Any]:
     if scores is None or main is None:
         empty = ("tiles", "notes", "blocks", "session_blocks", "score_plates", "definitions")
@@ -122,7 +127,10 @@ def _score_values(
         f"Not every model was scored on every session ({', '.join(uneven)}): means in one row may "
         "be over different sessions. Compare them in the table of every session."
     )
-    plates = [score_dots(scores, found, main), decoding_by_region(scores, main)]
+    draws = (
+        lambda: score_dots(scores, found, main),
+        lambda: decoding_by_region(scores, main),
+    )
     return {
         "summary": summary(folder, found),
         "scored_on": scored_on(scores),
@@ -131,28 +139,33 @@ def _score_values(
         "notes": [note] if uneven else [],
         "blocks": score_blocks(table, main),
         "session_blocks": score_blocks(session_table(scores), main),
-        "score_plates": _drawn(plates),
+        "score_plates": _drawn("scores.csv", draws, missing),
         "definitions": definitions(table.index.get_level_values("metric")),
     }
 
 
-def _training(folder: RunFolder) -> Section:
-    plates = [learning_curves(folder.curves, prefix) for prefix in ("valid/", "train_loss/")]
-    return Section(id="training", title="Training", text="", plates=_drawn(plates))
+def _training(folder: RunFolder, missing: list[str]) -> Section:
+    draws = [partial(learning_curves, folder.curves, part) for part in ("valid/", "train_loss/")]
+    plates = _drawn("metrics.csv", draws, missing)
+    return Section(id="training", title="Training", text="", plates=plates)
 
 
-def _units(folder: RunFolder, main: str | None) -> Section:
-    plates: list[Plate | None] = []
+def _units(folder: RunFolder, main: str | None, missing: list[str]) -> Section:
+    plates: tuple[Plate, ...] = ()
     if folder.units is not None:
         units = folder.units
         if "model" in units.columns and (units["model"] == main).any():
             units = units[units["model"] == main]
         names = UNIT_QUESTIONS if "task" in units.columns else ("encoding",)
-        for task in names:
-            plates.append(unit_scores(units, task=task) or unit_scores(units, "r2", task))
+        draws = [partial(_scores_of_units, units, task) for task in names]
+        plates += _drawn("scores_units.parquet", draws, missing)
     if folder.embeddings is not None:
-        plates.append(embedding_map(folder.embeddings))
-    return Section(id="units", title="Units and regions", text="", plates=_drawn(plates))
+        plates += _drawn("embeddings", [partial(embedding_map, folder.embeddings)], missing)
+    return Section(id="units", title="Units and regions", text="", plates=plates)
+
+
+def _scores_of_units(units: pd.DataFrame, task: str) -> Plate | None:
+    return unit_scores(units, task=task) or unit_scores(units, "r2", task)
 
 
 def _sessions(
@@ -169,15 +182,16 @@ def _sessions(
     )
     sections = []
     for i, name in enumerate(names):
+        part = text if i == 0 else ""
         try:
             found = from_arrays(name, read_arrays(folder.predictions[name]))
+            section = _session(found, folder, f"session-{i}", part, missing)
         except UserError as error:
             missing.append(str(error))
             continue
-        except (ValueError, IndexError, KeyError) as error:
+        except Exception as error:  # arrays of any type and shape
             missing.append(f"predictions/{name}.npz does not fit together: {error}")
             continue
-        section = _session(found, folder, f"session-{i}", text if i == 0 else "")
         if not section.plates:
             missing.append(
                 f"predictions/{name}.npz holds no true values to compare the predictions with"
@@ -216,17 +230,20 @@ def _ranking_task(scores: pd.DataFrame | None, main: str | None) -> str:
     return next((task for task in UNIT_QUESTIONS if task in own), "encoding")
 
 
-def _session(found: Predicted, folder: RunFolder, name: str, text: str) -> Section:
+def _session(
+    found: Predicted, folder: RunFolder, name: str, text: str, missing: list[str]
+) -> Section:
     start_s, event = _time_axis(folder, bool((found.trial >= 0).any()))
     timed: tuple[Callable[[Predicted, float, str, str], Plate | None], ...] = (
         activity.unit_averages,
         activity.unit_rasters,
         behaviour.traces,
     )
-    plates = [draw(found, start_s, f"{name}-{i}", event) for i, draw in enumerate(timed)]
-    plates.append(behaviour.agreement(found, f"{name}-agreement"))
+    draws = [partial(draw, found, start_s, f"{name}-{i}", event) for i, draw in enumerate(timed)]
+    draws.append(partial(behaviour.agreement, found, f"{name}-agreement"))
+    plates = _drawn(f"predictions/{found.session}.npz", draws, missing)
     title = f"Predictions: {short(found.session, 60)}"
-    return Section(id=name, title=title, text=text, plates=_drawn(plates))
+    return Section(id=name, title=title, text=text, plates=plates)
 
 
 def _time_axis(folder: RunFolder, by_trial: bool) -> tuple[float, str]:
@@ -241,5 +258,15 @@ def _time_axis(folder: RunFolder, by_trial: bool) -> tuple[float, str]:
     return start_s, short(str(event), 24) if event else "trial start"
 
 
-def _drawn(plates: list[Plate | None]) -> tuple[Plate, ...]:
-    return tuple(plate for plate in plates if plate is not None)
+def _drawn(
+    file: str, draws: Sequence[Callable[[], Plate | None]], missing: list[str]
+) -> tuple[Plate, ...]:
+    """Figures of one file; what its values make impossible to draw is added to ``missing``."""
+    found = []
+    for draw in draws:
+        try:
+            found.append(draw())
+        except Exception as error:
+            log.debug("%s: a figure failed", file, exc_info=error)
+            missing.append(f"{file} holds values that cannot be drawn: {error}")
+    return tuple(plate for plate in found if plate is not None)

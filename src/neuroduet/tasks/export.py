@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from neuroduet.errors import UserError
+from neuroduet.plain import LONGEST_NAME
 from neuroduet.tasks import TASKS
 from neuroduet.tasks.collect import Collected, collect
 from neuroduet.tasks.known import as_predictor, open_known_sessions
@@ -72,9 +73,10 @@ def predict_run(
             the overlap is not in ``[0, 1)``.
     """
     model = load_run(run)
-    written = []
+    written: list[Path] = []
     for session in open_known_sessions(model, data):
-        path = Path(out) / f"{file_name(session.info.id)}.npz"
+        taken = {path.stem.lower() for path in written}
+        path = Path(out) / f"{new_file_name(session.info.id, taken)}.npz"
         predictor = as_predictor(model, [session])
         if continuous:
             found = recording_predictions(predictor, session, overlap)
@@ -177,6 +179,10 @@ def recording_predictions(
     return found
 
 
+RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(10)}
+"""Names that no file can have under Windows."""
+
+
 def file_name(session_id: str) -> str:
     """A file name (without suffix) for a session: no separators, and no two alike.
 
@@ -190,10 +196,31 @@ def file_name(session_id: str) -> str:
         >>> file_name("mouse_1.day-2"), file_name("../a")
         ('mouse_1.day-2', '_a-61b4c98b')
     """
-    clean = re.sub(r"[^A-Za-z0-9._-]+", "_", session_id).lstrip(".")
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "_", session_id).lstrip(".")[:LONGEST_NAME].rstrip(".")
+    if clean.split(".")[0].upper() in RESERVED:
+        clean = f"_{clean}"
     if clean == session_id and clean:
         return clean
     return f"{clean}-{hashlib.sha256(session_id.encode()).hexdigest()[:8]}"
+
+
+def new_file_name(session_id: str, taken: Container[str]) -> str:
+    """As :func:`file_name`, for a file that must not replace that of another session.
+
+    Args:
+        session_id: Any text.
+        taken: Names given already, in small letters: some file systems know no others.
+
+    Raises:
+        UserError: The name is taken.
+    """
+    name = file_name(session_id)
+    if name.lower() in taken:
+        raise UserError(
+            f"session '{session_id}' would replace the file {name} of another one; write them "
+            "into different folders, one by one"
+        )
+    return name
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,28 @@ from safetensors.torch import save
 from torch import Tensor
 
 from neuroduet import __version__
-from neuroduet.atomic import replacing
+from neuroduet.atomic import alone_in, remove_leftovers, replacing
 from neuroduet.errors import UserError
+
+WRITTEN = ("config.yaml", "env.json", "metrics.csv", "checkpoints/*", "model/*")
+"""What a training writes into its run folder; scores and predictions are of other commands."""
+
+
+@contextmanager
+def own_run(out: Path) -> Iterator[None]:
+    """Be the only training in a run folder; what a killed one was writing is removed.
+
+    Args:
+        out: Run folder; it is made if needed.
+
+    Raises:
+        UserError: Another process is training in it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        for name in WRITTEN:
+            remove_leftovers(out / name)
+        yield
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -26,12 +46,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     Args:
         path: Where to; its folder is made if needed.
         content: What.
+
+    Raises:
+        UserError: There is no room for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,7 +86,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             notes = json.loads((file.metadata() or {}).get("notes", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is not a readable safetensors file ({error}); restore it or train again"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -10,8 +11,9 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from neuroduet.config import Config, TrainingConfig, load_config
+from neuroduet.data.opened import OPEN_RECORDINGS
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
 from neuroduet.models import Model, build, set_up_session
-from neuroduet.training.files import environment, read_tensors, write_text
+from neuroduet.training.files import environment, own_run, read_tensors, write_text
 from neuroduet.training.module import TrainingModule, best_path, read_metrics
-from neuroduet.training.ranks import ranks_of
+from neuroduet.training.ranks import Ranks, ranks_of
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN, Progress, load_checkpoint
 from neuroduet.training.steps import Steps
@@ -112,7 +115,27 @@ def fit(
         torch.set_num_threads(config.training.threads)
     _check_names(sessions)
     _check_ranks(config)
+    check_folder(out, config, resume)
     ranks = ranks_of()
+    try:
+        with own_run(out) if ranks.writes else nullcontext():
+            _fit(model, sessions, config, out, resume, report, ranks)
+    finally:
+        # The engine's cycles would keep a finished training and the files it read for a while.
+        OPEN_RECORDINGS.close()
+        gc.collect()
+    return out
+
+
+def _fit(
+    model: Model,
+    sessions: Sequence[Session],
+    config: Config,
+    out: Path,
+    resume: bool,
+    report: Report | None,
+    ranks: Ranks,
+) -> None:
     total = total_steps(sessions, config)
     if ranks.writes:
         prepare_folder(out, config, resume)
@@ -126,12 +149,10 @@ def fit(
     if not module.finished():
         steps = Steps(sessions, config, module.progress.step, total, ranks)
         _run_lightning(module, steps, out)
-    if not ranks.writes:
-        return out
-    if MEAN not in module.progress.best:
-        log.warning("no validation windows: the last weights are kept")
-    save_model(out, config, model, _best_weights(out, module))
-    return out
+    if ranks.writes:
+        if MEAN not in module.progress.best:
+            log.warning("no validation windows: the last weights are kept")
+        save_model(out, config, model, _best_weights(out, module))
 
 
 def total_steps(sessions: Sequence[Session], config: Config) -> int:
@@ -244,18 +265,26 @@ def _run_lightning(module: TrainingModule, steps: Steps, out: Path) -> None:
             # Forked processes would inherit the locks of this one's threads.
             multiprocessing_context="spawn" if training.workers else None,
         )
-        trainer.fit(module, loader)
+        try:
+            trainer.fit(module, loader)
+        except torch.linalg.LinAlgError as error:
+            raise module.diverged(f"a matrix cannot be inverted ({error})") from None
 
 
 def _as_it_is(step: Any) -> Any:
     return step
 
 
-def _best_weights(out: Path, module: TrainingModule) -> dict[str, dict[str, torch.Tensor]]:
+def _best_weights(
+    out: Path, module: TrainingModule
+) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """The weights to keep, the mean's first, one set in memory at a time."""
     if MEAN not in module.progress.best:
-        return {MEAN: module.average.shadow}
-    keys = module.progress.best if module.config.training.select == "task" else [MEAN]
-    return {key: read_tensors(best_path(out, key))[0] for key in keys}
+        yield MEAN, module.average.shadow
+        return
+    others = module.progress.best if module.config.training.select == "task" else ()
+    for key in (MEAN, *(key for key in others if key != MEAN)):
+        yield key, read_tensors(best_path(out, key))[0]
 
 
 def _train_members(
@@ -283,9 +312,11 @@ def member_config(config: Config, index: int) -> Config:
     return config.model_copy(update={"training": training})
 
 
-def run_jobs(jobs: Sequence[tuple[Callable[..., Path], tuple]]) -> None:
-    """Run training functions in parallel processes, as many as there are cores."""
-    workers = min(len(jobs), os.cpu_count() or 1)
+def run_jobs(
+    jobs: Sequence[tuple[Callable[..., Path], tuple]], workers: int | None = None
+) -> None:
+    """Run training functions in parallel processes, by default as many as there are cores."""
+    workers = min(len(jobs), workers or os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     leave = partial(_leave_with_parent, os.getpid())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=leave) as pool:

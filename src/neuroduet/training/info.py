@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from neuroduet.config import Config, TrainingConfig
+from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.models import Model
+from neuroduet.models.micro_batches import silence
 from neuroduet.nn.stitch import module_key
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run
 from neuroduet.training.state import MEAN
-from neuroduet.types import Batch, SessionInfo
+from neuroduet.types import SessionInfo
 
 OPERATIONS_RULE = (
     "an estimate: 6 x core parameters x tokens of a window x windows seen, that is a "
@@ -50,6 +52,11 @@ def describe_run(run: Path | str) -> Fields:
         UserError: The folder is not a finished run, or a file in it is damaged.
     """
     run = Path(run)
+    with reading(run):
+        return _describe(run)
+
+
+def _describe(run: Path) -> Fields:
     found = load_run(run)
     members = found.members if isinstance(found, Ensemble) else [found]
     folders = _member_folders(run) if isinstance(found, Ensemble) else [run]
@@ -112,7 +119,7 @@ def tokens_per_window(model: Model) -> int:
     ]
     try:
         for info in model.session_infos.values():
-            window = _silence(info)
+            window = silence(info, 1)
             model([window], [to_masks(window, hide(window, {})).visible])
     finally:
         for hook in hooks:
@@ -133,28 +140,6 @@ def steps_per_epoch(windows: Sequence[int], training: TrainingConfig) -> int:
     size = training.batch_size // training.sessions_per_batch
     pieces = sum(math.ceil(count / size) for count in windows)
     return math.ceil(pieces / training.sessions_per_batch)
-
-
-def _silence(info: SessionInfo) -> Batch:
-    """One window of full length in which nothing happens."""
-    valid = torch.ones(1, info.max_bins, dtype=torch.bool)
-    values, observed = {}, {}
-    for behaviour in info.behaviours:
-        shape = (1, info.max_bins) if behaviour.per == "bin" else (1,)
-        observed[behaviour.name] = torch.ones(shape, dtype=torch.bool)
-        values[behaviour.name] = (
-            torch.zeros(shape, dtype=torch.long)
-            if behaviour.kind == "categorical"
-            else torch.zeros(*shape, behaviour.size)
-        )
-    return Batch(
-        session=info.id,
-        activity=torch.zeros(1, info.max_bins, len(info.units)),
-        valid=valid,
-        behaviours=values,
-        observed=observed,
-        windows=torch.zeros(1, dtype=torch.long),
-    )
 
 
 def _describe_session(model: Model, info: SessionInfo) -> Fields:

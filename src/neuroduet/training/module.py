@@ -67,6 +67,7 @@ class TrainingModule(lightning.LightningModule):
         self.validate_every = config.training.validate_every or max(self.epoch, 50)
         self.rows: list[Row] = []
         self.log_losses: dict[str, float] = {}
+        self.frozen = False
         self.clock = self.saved = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -113,17 +114,19 @@ class TrainingModule(lightning.LightningModule):
         frozen = training.finetune == "probe" or (
             training.finetune == "gradual" and fraction < GRADUAL_FROZEN
         )
-        self._freeze_core(frozen)
+        if frozen != self.frozen:
+            self._freeze_core(frozen)
         torch.manual_seed(step_seed(training.seed, step, 1) + self.ranks.rank * RANK_STRIDE)
 
     def _freeze_core(self, frozen: bool) -> None:
+        self.frozen = frozen
         own = {id(p) for p in self.model.stitchers()}
         for p in self.model.parameters():
             p.requires_grad_(not frozen or id(p) in own)
 
     def training_step(self, batch: Step, batch_idx: int) -> Tensor:
         """Loss of one step: micro-batches weigh in by their number of windows."""
-        step, parts = batch
+        _, parts = batch
         masks = [part.masks for part in parts]
         predictions = self.model(
             [part.shown for part in parts], [m.visible for m in masks], [m.prompt for m in masks]
@@ -132,7 +135,7 @@ class TrainingModule(lightning.LightningModule):
         self.log_losses = {name: float(x.detach()) for name, x in losses.items()}
         for name, value in self.log_losses.items():
             if not math.isfinite(value):
-                raise self._diverged(f"the loss of '{name}' is {value}", step)
+                raise self.diverged(f"the loss of '{name}' is {value}")
         # Gradients are averaged over processes; each computes its share of the sum.
         return torch.stack(list(losses.values())).sum() * self.ranks.world
 
@@ -154,12 +157,22 @@ class TrainingModule(lightning.LightningModule):
                 losses[name] = losses[name] + share if name in losses else share
         return losses
 
-    def _diverged(self, found: str, step: int) -> UserError:
+    def diverged(self, found: str) -> UserError:
+        """The error for numbers that no further step can mend.
+
+        Args:
+            found: What is not finite.
+        """
         return UserError(
-            f"{found} at step {step}: training has diverged; lower training.learning_rate (it is "
-            f"{self.config.training.learning_rate:g}) or look for outliers in the recordings, and "
-            f"train again; checkpoints of earlier steps stay in {self.out / 'checkpoints'}"
+            f"{found} at step {self.progress.step}: training has diverged; lower "
+            f"training.learning_rate (it is {self.config.training.learning_rate:g}) or look for "
+            f"outliers in the recordings, and train again; {self.out / 'checkpoints'} keeps what "
+            "was saved before"
         )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let averages of weights that rested until now take note of it."""
+        self.average.catch_up(self.progress.step)
 
     def configure_gradient_clipping(
         self,
@@ -175,7 +188,7 @@ class TrainingModule(lightning.LightningModule):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = clip_grad_norm_(parameters, math.inf if limit is None else limit)
         if not bool(norm.isfinite()):
-            raise self._diverged(f"the gradient is {float(norm)}", self.progress.step)
+            raise self.diverged(f"the gradient is {float(norm)}")
 
     def on_train_batch_end(self, outputs: Any, batch: Step, batch_idx: int) -> None:
         """Count, average weights, and now and then validate and save."""
@@ -196,6 +209,7 @@ class TrainingModule(lightning.LightningModule):
     def _validate(self) -> None:
         """Validate the averaged weights, keep the best, save all."""
         self.model.eval()
+        self.average.settle(self.progress.step)
         with self.average.applied():
             scores = self._scores()
             improved = self.progress.record(scores)

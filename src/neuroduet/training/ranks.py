@@ -57,13 +57,19 @@ def ranks_of(environment: Mapping[str, str] = os.environ) -> Ranks:
             batch script outside ``srun`` is a single process.
 
     Raises:
-        UserError: The machines do not run equally many processes.
+        UserError: The machines do not run equally many processes, or srun was not told how many
+            each of them runs.
     """
     if all(name in environment for name in TORCHRUN):
         rank, world, local = (int(environment[name]) for name in TORCHRUN)
         nodes = max(world // max(local, 1), 1)
     elif all(name in environment for name in SRUN):
         rank, world, nodes = (int(environment[name]) for name in SRUN)
+        if world > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
+            raise UserError(
+                f"srun started {world} tasks without --ntasks-per-node, which says how many of "
+                "them each machine has; give it in place of --ntasks"
+            )
     else:
         return ALONE
     if world % nodes:

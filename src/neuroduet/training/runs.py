@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuroduet.config import Config, from_mapping
+from neuroduet.config import Config, ModelConfig, from_mapping, load_config
+from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
 from neuroduet.masking import PROMPTS
 from neuroduet.models import Model, build
@@ -252,20 +253,22 @@ class Ensemble:
         return {key: np.concatenate([p[key] for p in parts], axis=1) for key in parts[0]}
 
 
-def save_model(out: Path, config: Config, model: Model, best: dict[str, Weights]) -> None:
+def save_model(
+    out: Path, config: Config, model: Model, best: Iterable[tuple[str, Weights]]
+) -> None:
     """Write ``model/``: a configuration, the weights, and the best weights per target.
 
     Args:
         out: Run folder.
         config: Resolved configuration.
         model: The model (its buffers and session descriptions are saved too).
-        best: Parameters per target; :data:`~neuroduet.training.state.MEAN` must be among them.
+        best: Parameters per target, those of :data:`~neuroduet.training.state.MEAN` among them.
     """
-    folder = out / "model"
-    write_tensors(folder / "model.safetensors", model.state_dict() | best[MEAN])
-    files = {}
-    for key, weights in best.items():
-        if key != MEAN:
+    folder, files = out / "model", {}
+    for key, weights in best:
+        if key == MEAN:
+            write_tensors(folder / "model.safetensors", model.state_dict() | weights)
+        else:
             files[key] = f"best-{module_key(key)}.safetensors"
             write_tensors(folder / files[key], weights)
     description = {
@@ -291,15 +294,25 @@ def load_run(run: Path | str) -> TrainedModel | Ensemble:
         UserError: The folder is not a finished run, or a file in it is damaged.
     """
     run = Path(run)
-    members = sorted((run / "members").glob("*/model/config.json"))
-    if members:
-        parts = [_load_one(path.parents[1]) for path in members]
-        return Ensemble(parts[0].name, parts)
-    return _load_one(run)
+    if not (run / "members").is_dir():
+        return _load_one(run)
+    members = sorted(path.parent for path in (run / "members").glob("*/config.yaml"))
+    count = load_config(run / "config.yaml").training.members
+    if len(members) < count:
+        raise UserError(
+            f"{run} is not a finished run: {len(members)} of its {count} members have begun; go "
+            "on with it by --resume"
+        )
+    parts = [_load_one(member) for member in members]
+    return Ensemble(parts[0].name, parts)
 
 
 def _load_one(run: Path) -> TrainedModel:
-    description = _read_description(run)
+    with reading(run / "model"):
+        return _from_description(run, _read_description(run))
+
+
+def _from_description(run: Path, description: dict[str, Any]) -> TrainedModel:
     config = from_mapping(description["config"])
     try:
         sessions = [_session_info(values) for values in description["sessions"]]
@@ -309,8 +322,9 @@ def _load_one(run: Path) -> TrainedModel:
             f"{run / 'model' / 'config.json'} does not describe its sessions in full ({error}); "
             "restore it or train again"
         ) from None
-    model = build(config.model, sessions, behaviours)
     weights, _ = read_tensors(run / "model" / "model.safetensors")
+    _require_no_more(run, config.model, sessions, behaviours, weights)
+    model = build(config.model, sessions, behaviours)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -320,6 +334,31 @@ def _load_one(run: Path) -> TrainedModel:
     for key, name in description["best"].items():
         best[key] = _best_weights(run / "model" / Path(name).name, best[MEAN])
     return TrainedModel(config.preset, config, model, best)
+
+
+def _require_no_more(
+    run: Path,
+    config: ModelConfig,
+    sessions: Sequence[SessionInfo],
+    behaviours: Sequence[Behaviour],
+    weights: Weights,
+) -> None:
+    """Refuse a description of a model that is larger than its weights, before it is built."""
+    held = sum(x.numel() for x in weights.values())
+    sizes = {key: size for key, size in config.model_dump().items() if isinstance(size, int)}
+    claimed = held + 1
+    if max(sizes.values()) <= held and config.layers <= len(weights):
+        try:
+            with torch.device("meta"):  # shapes alone, without memory
+                model = build(config, sessions, behaviours)
+            claimed = sum(x.numel() for x in model.state_dict().values())
+        except RuntimeError:  # a model that needs numbers to be built
+            claimed = 0
+    if claimed > held:
+        raise UserError(
+            f"the weights in {run} do not fit its configuration: it describes a larger model than "
+            f"their {held:,} numbers; restore it or train again"
+        )
 
 
 def _best_weights(path: Path, like: Weights) -> Weights:

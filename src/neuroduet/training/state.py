@@ -20,21 +20,57 @@ MEAN = "mean"
 
 
 class WeightAverage:
-    """Exponential moving average of a model's parameters."""
+    """Exponential moving average of a model's parameters.
+
+    A step concerns the core and the stitchers of a few sessions. What has no gradient rests, and
+    its average catches up when it next moves, or when all averages are asked for: with many
+    sessions, the cost of a step would otherwise grow with their number.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.parameters = dict(model.named_parameters())
         self.decay = decay
         self.shadow = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.counted = dict.fromkeys(self.parameters, 0)
+
+    def catch_up(self, step: int) -> None:
+        """Count the steps before this one in the averages of weights that are about to move."""
+        for name in self._moving():
+            self._rest(name, step)
 
     def update(self, step: int) -> None:
-        """Move the average toward the current weights; young averages forget faster."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        """Move the averages toward weights that moved; young averages forget faster."""
+        moving = self._moving()
+        if not moving:
+            return
         torch._foreach_lerp_(
-            list(self.shadow.values()),
-            [p.detach() for p in self.parameters.values()],
-            1.0 - decay,
+            [self.shadow[name] for name in moving],
+            [self.parameters[name].detach() for name in moving],
+            1.0 - self._kept(step, step + 1),
         )
+        self.counted |= dict.fromkeys(moving, step + 1)
+
+    def settle(self, step: int) -> None:
+        """Count the steps before this one in all averages."""
+        for name in self.parameters:
+            self._rest(name, step)
+
+    def _moving(self) -> list[str]:
+        return [name for name, p in self.parameters.items() if p.grad is not None]
+
+    def _rest(self, name: str, step: int) -> None:
+        if self.counted[name] < step:
+            kept = self._kept(self.counted[name], step)
+            self.shadow[name].lerp_(self.parameters[name].detach(), 1.0 - kept)
+            self.counted[name] = step
+
+    def _kept(self, first: int, last: int) -> float:
+        """Share of an average that is left after some steps."""
+        young = [(1 + step) / (10 + step) for step in range(first, last) if self._is_young(step)]
+        return math.prod(young) * self.decay ** (last - first - len(young))
+
+    def _is_young(self, step: int) -> bool:
+        return (1 + step) / (10 + step) < self.decay
 
     def to(self, device: torch.device) -> None:
         """Keep the average where the model now computes."""
@@ -89,6 +125,7 @@ def save_checkpoint(
     """Write everything that training needs to go on as if nothing had happened."""
     tensors = {f"model/{name}": p for name, p in model.state_dict().items()}
     tensors |= {f"average/{name}": x for name, x in average.shadow.items()}
+    tensors["averaged_steps"] = torch.tensor(list(average.counted.values()))
     for name, p in model.named_parameters():
         for key, value in optimizer.state.get(p, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value
@@ -124,6 +161,7 @@ def load_checkpoint(
     with torch.no_grad():
         for name, value in _under(tensors, "average/").items():
             average.shadow[name].copy_(value)
+    average.counted = dict(zip(average.counted, tensors["averaged_steps"].tolist(), strict=True))
     for name, p in model.named_parameters():
         keys = [k for k in tensors if k.startswith("optimizer/") and k.endswith(f"/{name}")]
         if keys:

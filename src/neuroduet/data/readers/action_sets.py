@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from torch_brain.data import Data
 
+from neuroduet.data.boundary import reading
 from neuroduet.data.readers import open_field
 from neuroduet.data.readers.frame_recording import frame_recording, frame_times
 from neuroduet.data.readers.hugadb import (
@@ -81,7 +82,8 @@ def read_action_set(name: str, folder: Path | str, session: str) -> Data:
     known = ACTION_SETS[name].sessions(Path(folder))
     if session not in known:
         raise unknown(f"recording of {folder}", session, known)
-    return ACTION_SETS[name].read(Path(folder), session)
+    with reading(f"{folder}, recording '{session}'"):
+        return ACTION_SETS[name].read(Path(folder), session)
 
 
 def _paired_sessions(folder: Path) -> list[str]:

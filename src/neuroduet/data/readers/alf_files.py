@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuroduet.data.boundary import require_small_parquet
 from neuroduet.errors import UserError
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
     try:
         if path.suffix == ".pqt":
+            require_small_parquet(path)
             table = pd.read_parquet(path)
         else:
             table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from neuroduet.data.boundary import require_own_data
 from neuroduet.errors import UserError
 
 
@@ -24,7 +25,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
         The open file.
 
     Raises:
-        UserError: The file is missing, is no HDF5, or what is read from it is damaged.
+        UserError: The file is missing, is no HDF5, points to other files, or what is read from it
+            is damaged.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the path")
@@ -32,6 +34,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"{path} is no HDF5 file, or cut off at its start; export it again")
     try:
         with h5py.File(path, "r") as file:
+            require_own_data(file, path)
             yield file
     except (OSError, RuntimeError) as error:
         reason = str(error).split("\n")[0]

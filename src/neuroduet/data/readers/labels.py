@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from neuroduet.data.boundary import reading
 from neuroduet.data.readers.hugadb import is_hugadb, read_hugadb_labels
 from neuroduet.data.readers.label_conversion import track_of_bouts, track_of_frames
 from neuroduet.data.readers.label_track import (
@@ -72,10 +73,11 @@ def load_labels(
             or it labels no frame.
     """
     path, choice = Path(path), choice or LabelChoice()
-    found = LABEL_FORMATS[label_format(path)](path, choice)
-    if isinstance(found, FrameLabels):
-        return track_of_frames(path, found, n_frames, rate_hz, classes, choice.rest)
-    return track_of_bouts(path, found, n_frames, rate_hz, classes, choice.rest)
+    with reading(path):
+        found = LABEL_FORMATS[label_format(path)](path, choice)
+        if isinstance(found, FrameLabels):
+            return track_of_frames(path, found, n_frames, rate_hz, classes, choice.rest)
+        return track_of_bouts(path, found, n_frames, rate_hz, classes, choice.rest)
 
 
 def label_format(path: Path | str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from neuroduet.data.boundary import require_small_parquet
 from neuroduet.data.readers.label_track import FrameLabels, one_of
 from neuroduet.data.readers.text_tables import (
     cells,
@@ -68,6 +69,7 @@ def read_states(path: Path, column: str | None = None) -> FrameLabels:
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the path")
     try:
+        require_small_parquet(path)
         table = parquet.read_table(path)
     except (arrow.ArrowInvalid, OSError) as error:
         reason = str(error).split("\n")[0]

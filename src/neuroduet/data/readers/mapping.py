@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError
+from neuroduet.plain import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,11 +27,15 @@ def read_mapping(path: Path, model: type[Model]) -> Model:
     """
     if not path.is_file():
         raise UserError(f"there is no mapping file {path}; check the path of --mapping")
+    with reading(path):
+        return _checked(path, model)
+
+
+def _checked(path: Path, model: type[Model]) -> Model:
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is no YAML ({reason}); correct the mapping file") from None
+        given = read_yaml(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is no YAML ({error}); correct the mapping file") from None
     if not isinstance(given, dict):
         raise UserError(
             f"{path} holds {type(given).__name__}, expected keys such as "
@@ -42,6 +48,6 @@ def read_mapping(path: Path, model: type[Model]) -> Model:
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         known = ", ".join(model.model_fields)
         raise UserError(
-            f"{path} says {place} = {first['input']!r}: {first['msg'].lower()}; known keys are "
-            f"{known}"
+            f"{path} says {place} = {reprlib.repr(first['input'])}: "
+            f"{first['msg'].lower()}; known keys are {known}"
         ) from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from neuroduet.data.boundary import require_room
 from neuroduet.data.readers.hdf5_files import opened
 from neuroduet.errors import UserError, unknown
 
@@ -57,12 +59,23 @@ def read_mat(path: Path, name: str) -> Value:
     from scipy.io import loadmat
 
     try:
+        _require_room(path, top)
         value = loadmat(path, variable_names=[top], squeeze_me=True)[top]
+    except UserError:
+        raise
     except Exception as error:
         raise _damaged(path, error) from error
     for field in below:
         value = _field(path, value, field, name)
     return _plain(path, value, name)
+
+
+def _require_room(path: Path, name: str) -> None:
+    from scipy.io import whosmat
+
+    for known, shape, _ in whosmat(path):
+        if known == name:
+            require_room(f"{path}, {name}", 8 * math.prod(map(int, shape)), path.stat().st_size)
 
 
 def _is_hdf5(path: Path) -> bool:

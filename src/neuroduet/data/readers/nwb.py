@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
 
+from neuroduet.data.boundary import require_own_data
 from neuroduet.data.readers.assembly import Offer, assemble, require_one_clock
 from neuroduet.data.readers.hdf5_files import opened, text_of
 from neuroduet.data.readers.mapping import read_mapping
@@ -171,6 +172,7 @@ def _remote(url: str) -> Iterator[h5py.File]:
         ) from None
     try:
         with h5py.File(remfile.File(url), "r") as file:
+            require_own_data(file, url)
             yield file
     except UserError:
         raise

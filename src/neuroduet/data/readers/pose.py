@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 
+from neuroduet.data.boundary import reading
 from neuroduet.data.readers.hdf5_files import opened
 from neuroduet.data.readers.pandas_hdf import pandas_groups
 from neuroduet.data.readers.pose_dlc import read_dlc_csv, read_dlc_hdf
@@ -53,10 +54,11 @@ def load_pose(path: Path | str, containers: Sequence[str] = ()) -> PoseTracks:
         UserError: The format is not known, or the file is damaged.
     """
     path = Path(path)
-    name = pose_format(path)
-    if name == "ndx-pose":
-        return read_ndx_pose(path, containers)
-    return POSE_FORMATS[name](path)
+    with reading(path):
+        name = pose_format(path)
+        if name == "ndx-pose":
+            return read_ndx_pose(path, containers)
+        return POSE_FORMATS[name](path)
 
 
 def pose_format(path: Path | str) -> str:

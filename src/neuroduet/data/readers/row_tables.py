@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuroduet.data.boundary import require_small_parquet
 from neuroduet.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             )
     try:
         if path.suffix == ".parquet":
+            require_small_parquet(path)
             return parquet.read_table(path, columns=None if columns is None else list(columns))
         table = _arrow(path)
         return table if columns is None else table.select(list(columns))
@@ -97,10 +99,13 @@ def _arrow(path: Path) -> pa.Table:
 
     with pa.memory_map(str(path)) as source:
         try:
-            return pa.ipc.open_stream(source).read_all()
+            table = pa.ipc.open_stream(source).read_all()
         except pa.ArrowInvalid:
             source.seek(0)
-            return pa.ipc.open_file(source).read_all()
+            table = pa.ipc.open_file(source).read_all()
+    # Lists say where they start; unless somebody looks, they may start outside the file.
+    table.validate(full=True)
+    return table
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 from torch_brain.data import Data
 
+from neuroduet.data.boundary import npz_names as names_in
+from neuroduet.data.boundary import read_npz as arrays_in
 from neuroduet.data.readers.assembly import require_usable
 from neuroduet.data.readers.mapping import read_mapping
 from neuroduet.data.readers.mat_files import Value, mat_names, read_mat
@@ -102,7 +102,8 @@ def npz_names(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: It is missing or damaged.
     """
-    return tuple(_npz(path, None))
+    _require_file(path)
+    return names_in(path)
 
 
 def read_npz(path: Path, name: str) -> Value:
@@ -111,29 +112,16 @@ def read_npz(path: Path, name: str) -> Value:
     Raises:
         UserError: The file is damaged, or holds no such array of numbers or text.
     """
-    return _npz(path, name)[name]
+    _require_file(path)
+    found = arrays_in(path, (name,))
+    if name not in found:
+        raise unknown(f"array of {path}", name, names_in(path))
+    return found[name]
 
 
-def _npz(path: Path, name: str | None) -> dict[str, np.ndarray]:
-    """The array asked for; without one, an empty array under every name."""
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the path")
-    try:
-        # Given a path, numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names = tuple(file.files)
-            if name is None:
-                return {one: np.empty(0) for one in names}
-            if name not in names:
-                raise unknown(f"array of {path}", name, names)
-            return {name: file[name]}
-    except UserError:
-        raise
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
-        what = f"array {name}" if name else "the file"
-        raise UserError(
-            f"{path}: {what} cannot be read ({error}); write plain arrays with numpy.savez"
-        ) from error
 
 
 class MatReader(TableReader):

@@ -13,6 +13,7 @@ from neuroduet.data.columns import column, fields, groups
 from neuroduet.data.readers.regions import region_table
 from neuroduet.data.schema import check, subject_id
 from neuroduet.errors import UserError
+from neuroduet.plain import plain_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +55,22 @@ def write_alf(recording: Data, root: Path | str, layout: AlfLayout | None = None
         The session folder, ``root/lab/Subjects/subject/date/number``.
 
     Raises:
-        UserError: The recording has no spikes.
+        UserError: The recording has no spikes, or its animal a name that no folder can have.
     """
     layout = layout or AlfLayout()
     check(recording)
     present = groups(recording)
     if "spikes" not in present:
         raise UserError("only recordings with spikes can be written as ALF; found none")
+    subject = subject_id(recording)
+    try:
+        plain_name(subject)
+    except ValueError as error:
+        raise UserError(
+            f"subject.id {subject[:60]!r} cannot name a folder: {error}; rename the animal"
+        ) from None
     session = (
-        Path(root) / layout.lab / "Subjects" / subject_id(recording) / layout.date
+        Path(root) / layout.lab / "Subjects" / subject / layout.date
         / f"{layout.number:03d}"
     )  # fmt: skip
     writer = _Writer(alf=session / "alf", layout=layout)
