@@ -22,7 +22,7 @@ from neuroduet.actions.families import FAMILIES
 from neuroduet.actions.out_of_fold import OutOfFold, out_of_fold, recording_folds
 
 METRICS = ("macro_f1", "accuracy", "edit", "f1@50")
-AVERAGED = ("tcn", "boosting", "random_forest")
+AVERAGED = ("tcn", "gru", "lstm", "boosting")
 LABELLED = [name for name in FAMILIES if name != "slds"]
 """Models whose states have names; those of ``slds`` have none."""
 
