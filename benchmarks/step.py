@@ -31,7 +31,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from neuroduet import presets
-from neuroduet.config import Config, ModelConfig
+from neuroduet.config import Config, ModelConfig, override
 from neuroduet.losses import modality_losses
 from neuroduet.losses_published import published_losses
 from neuroduet.masking import Draw, draw
@@ -105,7 +105,12 @@ def preset(config: Config) -> Callable[[Precision], Step]:
 
         def step() -> None:
             optimiser.zero_grad()
-            source = Draw(generator=generator, ratio=masking.ratio, regions=REGIONS)
+            source = Draw(
+                generator=generator,
+                ratio=masking.ratio,
+                regions=REGIONS,
+                patch=config.model.patch,
+            )
             masks = draw(batch, masking.schemes, source, masking.hide_visible)
             with precision():
                 prediction = model([batch], [masks.visible], [masks.prompt])[0]
@@ -137,10 +142,15 @@ MODELS: dict[str, Callable[[Precision], Step]] = {
     "duet": preset(presets.duet()),
     "bare_mtm": bare(512, 1024, 102),
     "mtm_wide": preset(widened(presets.mtm(), 512, 1024)),
+    "bare_ndt2": bare(512, 1024, 302),
+    "ndt2_wide": preset(override(widened(presets.ndt2(), 512, 1024), ["model.patch=128"])),
 }
 """Name -> what makes the model and returns its step. ``*_wide`` are presets at the bare sizes."""
 
-YARDSTICKS = {"mtm_wide": "bare_mtm", "bare_mtm": "bare_mtm"}
+YARDSTICKS = {
+    **dict.fromkeys(("mtm_wide", "bare_mtm"), "bare_mtm"),
+    **dict.fromkeys(("ndt2_wide", "bare_ndt2"), "bare_ndt2"),
+}
 """What a model is compared with, where that is not ``bare``."""
 
 PRECISIONS: dict[str, Precision] = {

@@ -9,39 +9,21 @@ import io
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from tiny_runs import SMALL, checkpoint, metrics, model_weights, same, tiny
+from tiny_runs import SMALL, Killed, checkpoint, killer, metrics, model_weights, same, tiny
 
 from neuroduet.atomic import FULL, replacing
 from neuroduet.cli import main
 from neuroduet.errors import UserError
 from neuroduet.training.files import write_bytes
 from neuroduet.training.fit import train
-from neuroduet.training.state import Progress
 
 SIX_STEPS = ["training.max_epochs=10", "training.max_steps=6", "training.validate_every=2"]
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs limits on what a process writes")
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-def killer(validations: int) -> Callable[[Progress, float, dict[str, float]], None]:
-    """A report that raises after some validations."""
-    seen = []
-
-    def report(progress: Progress, used: float, scores: dict[str, float]) -> None:
-        seen.append(progress.step)
-        if len(seen) == validations:
-            raise Killed
-
-    return report
 
 
 @pytest.fixture(scope="module")

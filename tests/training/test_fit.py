@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import checkpoint, metrics, model_weights, same, tiny, write_recording
+from tiny_runs import (
+    Killed,
+    checkpoint,
+    killer,
+    metrics,
+    model_weights,
+    same,
+    tiny,
+    write_recording,
+)
 
 from neuroduet.config import load_config
 from neuroduet.data.session import open_sessions
@@ -31,22 +40,6 @@ TARGETS = {
     *("co_smoothing", "forward", "intra_region"),
 }
 """What a run of six steps is validated on: what its schemes train."""
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-def killer(validations: int):
-    """A report that raises after some validations, as a process is killed between two steps."""
-    seen = []
-
-    def report(progress: Progress, used: float, scores: dict[str, float]) -> None:
-        seen.append(progress.step)
-        if len(seen) == validations:
-            raise Killed
-
-    return report
 
 
 @pytest.fixture(scope="module")

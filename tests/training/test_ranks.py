@@ -12,7 +12,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import SMALL, checkpoint, metrics, model_weights, same, tiny, write_recording
+from tiny_runs import (
+    SMALL,
+    Killed,
+    checkpoint,
+    killer,
+    metrics,
+    model_weights,
+    same,
+    tiny,
+    write_recording,
+)
 
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
@@ -145,14 +155,8 @@ def test_two_processes_train_the_weights_of_one_and_go_on_with_its_run(
 ) -> None:
     alone = train(tiny(*SETTINGS), uneven, tmp_path / "alone")
 
-    class Killed(Exception):
-        pass
-
-    def kill(progress: Progress, used: float, scores: dict[str, float]) -> None:
-        raise Killed
-
     with pytest.raises(Killed):
-        train(tiny(*SETTINGS), uneven, tmp_path / "two", report=kill)
+        train(tiny(*SETTINGS), uneven, tmp_path / "two", report=killer(1))
     assert checkpoint(tmp_path / "two")[1]["step"] == 2
     found = in_processes(2, uneven, tmp_path / "two", "--resume")
     assert found.returncode == 0, found.stderr

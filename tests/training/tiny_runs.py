@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from neuroduet.config import Config, override
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.recording import save
 from neuroduet.training.files import read_tensors
+from neuroduet.training.state import Progress
 
 SMALL = [
     "model.width=16",
@@ -32,6 +34,22 @@ Tensors = dict[str, torch.Tensor]
 def tiny(*settings: str) -> Config:
     """Configuration of a run of about six steps of a small model, with some changes."""
     return override(Config(), [*SMALL, *settings])
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def killer(validations: int) -> Callable[[Progress, float, dict[str, float]], None]:
+    """A report that raises after some validations, as a process is killed between two steps."""
+    seen = []
+
+    def report(progress: Progress, used: float, scores: dict[str, float]) -> None:
+        seen.append(progress.step)
+        if len(seen) == validations:
+            raise Killed
+
+    return report
 
 
 def model_weights(run: Path) -> Tensors:

@@ -114,7 +114,6 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("memory: activations of a step", size(memory["activations"])),
         ("memory: open recordings", size(memory["recordings"])),
         ("memory: while a checkpoint is written", size(memory["saving"])),
-        ("memory: best weights at the end", size(memory["best_weights"])),
         ("optimiser steps", f"{found['steps']:,}"),
         ("operations: training", f"{operations['training']:.2e}"),
         ("operations: validation", f"{operations['validation']:.2e}"),

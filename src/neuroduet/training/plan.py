@@ -209,18 +209,16 @@ def memory_bytes(
 ) -> dict[str, int]:
     """What is held at once: the first two where the model computes, the others by the processor.
 
-    ``saving`` is what a checkpoint needs while it is written, a copy of its numbers and the file's
-    content; ``best_weights`` are read together when training has ended.
+    ``saving`` is what a checkpoint needs while it is written: a copy of its numbers and the file's
+    content. The model is written one set of weights at a time, which takes less.
     """
     weights = NUMBER * parameters
-    best = len(targets(config, extent.behaviours)) + 1 if config.training.select == "task" else 1
     held = min(extent.sessions, config.data.open_recordings)
     return {
         "training": TRAINED_COPIES * weights,
         "activations": activation_bytes(config, model, info),
         "recordings": held * behaviour_bytes(extent),
         "saving": 2 * CHECKPOINT_COPIES * weights,
-        "best_weights": best * weights,
     }
 
 
