@@ -190,9 +190,7 @@ def train(
             resume=resume,
             report=report,
         )
-    if _is_first():
-        write(f"the run is in {run}")
-        _next("evaluate", run, "--data", data)
+    _announce(run, data)
 
 
 @app.command()
@@ -226,9 +224,7 @@ def finetune(
             resume=resume,
             report=report,
         )
-    if _is_first():
-        write(f"the run is in {adapted}")
-        _next("evaluate", adapted, "--data", data)
+    _announce(adapted, data)
 
 
 @app.command()
@@ -403,6 +399,13 @@ def _is_first() -> bool:
     from neuroduet.training.ranks import ranks_of
 
     return ranks_of().writes
+
+
+def _announce(run: Path, data: Path) -> None:
+    """Say where a trained run is, once for all processes that trained it."""
+    if _is_first():
+        write(f"the run is in {run}")
+        _next("evaluate", run, "--data", data)
 
 
 def _how_to_go_on(words: list[str]) -> str:
