@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +27,15 @@ def write(text: str, *, stderr: bool = False) -> None:
     """
     console = _console(stderr)
     console.print(_plain(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def write_next(*words: str | Path) -> None:
+    """Print the command that usually comes next, ready to be pasted.
+
+    Args:
+        words: Its words after ``neuroduet``.
+    """
+    write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
 
 
 def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +24,7 @@ from neuroduet.console import (
     question_progress,
     training_progress,
     write,
+    write_next,
 )
 from neuroduet.errors import UserError
 from neuroduet.options import (
@@ -137,7 +137,7 @@ def simulate(
 
     write_sessions(out=out, sessions=sessions, seed=seed, size=size)
     write(f"{sessions} simulated recordings are in {out}")
-    _next("train", "--data", out, "--out", "runs/first")
+    write_next("train", "--data", out, "--out", "runs/first")
 
 
 @app.command()
@@ -405,7 +405,7 @@ def _announce(run: Path, data: Path) -> None:
     """Say where a trained run is, once for all processes that trained it."""
     if _is_first():
         write(f"the run is in {run}")
-        _next("evaluate", run, "--data", data)
+        write_next("evaluate", run, "--data", data)
 
 
 def _how_to_go_on(words: list[str]) -> str:
@@ -431,10 +431,6 @@ def _sentence(error: UserError | OSError) -> str:
 def _start_logging(debug: bool) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("neuroduet").setLevel(logging.DEBUG if debug else logging.INFO)
-
-
-def _next(*words: str | Path) -> None:
-    write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
 
 
 def _complain(text: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.console import print_table, write
+from neuroduet.console import print_table, write, write_next
 from neuroduet.errors import UserError
 from neuroduet.options import (
     ConfigFile,
@@ -152,8 +151,8 @@ def _next(best: Trial, data: Path, out: Path, sessions: str | None, preset: str 
     write(f"the best is trial {best.number}; its settings are in {out / 'best.yaml'}")
     some = [] if sessions is None else ["--sessions", sessions]
     run = out / "trials" / best.run.name
-    words = ["evaluate", run, "--data", data, *some]
+    words: list[str | Path] = ["evaluate", run, "--data", data, *some]
     if preset is not None and best.status != "finished":
         again = ["--config", out / "best.yaml", "--out", "runs/best"]
         words = ["train", "--preset", preset, "--data", data, *some, *again]
-    write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
+    write_next(*words)
