@@ -153,6 +153,6 @@ def _next(best: Trial, data: Path, out: Path, sessions: str | None, preset: str 
     run = out / "trials" / best.run.name
     words: list[str | Path] = ["evaluate", run, "--data", data, *some]
     if preset is not None and best.status != "finished":
-        again = ["--config", out / "best.yaml", "--out", "runs/best"]
+        again: list[str | Path] = ["--config", out / "best.yaml", "--out", "runs/best"]
         words = ["train", "--preset", preset, "--data", data, *some, *again]
     write_next(*words)
