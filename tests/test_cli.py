@@ -22,8 +22,8 @@ from neuroduet.options import spread_settings
 from neuroduet.tasks.task import ActivityOptions
 
 COMMANDS = {
-    "simulate": {"--sessions", "--seed", "--size"},
-    "inspect": set(),
+    "simulate": {"--sessions", "--seed", "--size", "--json"},
+    "inspect": {"--json"},
     "train": {
         "--data",
         "--out",
@@ -33,6 +33,7 @@ COMMANDS = {
         "--set",
         "--max-minutes",
         "--resume",
+        "--json",
     },
     "finetune": {
         "--data",
@@ -42,6 +43,7 @@ COMMANDS = {
         "--set",
         "--max-minutes",
         "--resume",
+        "--json",
     },
     "evaluate": {
         "--data",
@@ -53,14 +55,36 @@ COMMANDS = {
         "--precision",
         "--nulls",
         "--out",
+        "--json",
     },
-    "baselines": {"--data", "--out", "--sessions", "--config", "--set", "--networks"},
+    "baselines": {
+        "--data",
+        "--out",
+        "--sessions",
+        "--config",
+        "--set",
+        "--networks",
+        "--nulls",
+        "--json",
+    },
     "info": {"--json"},
-    "embed": {"--out"},
-    "predict": {"--data", "--out", "--continuous"},
+    "list": {"--json"},
+    "share": {
+        "--out",
+        "--push",
+        "--private",
+        "--licence",
+        "--data-licence",
+        "--datasets",
+        "--json",
+    },
+    "embed": {"--out", "--json"},
+    "predict": {"--data", "--out", "--continuous", "--json"},
     "actions": set(),
-    "demo": {"--out"},
-    "doctor": set(),
+    "demo": {"--out", "--json"},
+    "doctor": {"--json"},
+    "completion": {"--json"},
+    "view": {"--data", "--session", "--port", "--no-browser", "--labels", "--json"},
     "plan": {
         "--preset",
         "--data",
@@ -76,9 +100,10 @@ COMMANDS = {
         "--set",
         "--json",
     },
-    "export": {"--to", "--data", "--out"},
-    "benchmark": {"--data", "--suite", "--out", "--context", "--pretrain"},
-    "submit": {"--suite", "--data", "--out", "--label"},
+    "report": {"--data", "--out", "--scores", "--title", "--json"},
+    "export": {"--to", "--data", "--out", "--json"},
+    "benchmark": {"--data", "--suite", "--out", "--context", "--pretrain", "--json"},
+    "submit": {"--suite", "--data", "--out", "--label", "--json"},
     "crossval": {
         "--data",
         "--out",
@@ -92,6 +117,7 @@ COMMANDS = {
         "--max-minutes",
         "--workers",
         "--resume",
+        "--json",
     },
     "search": {
         "--data",
@@ -110,6 +136,7 @@ COMMANDS = {
         "--gpus-per-trial",
         "--address",
         "--resume",
+        "--json",
     },
     "ingest": {
         "--alf",
@@ -200,9 +227,13 @@ ACTIONS = {
         "--unit",
         "--poses",
         "--session",
+        "--json",
     },
 }
 """Names that users' scripts rely on: changing one breaks them."""
+
+PROJECT = Path(__file__).parents[1]
+ANYWHERE = {"--quiet", "--verbose", "--debug", "--help"}
 
 Recorder = Callable[..., dict[str, Any]]
 
@@ -264,7 +295,9 @@ def test_commands_and_flags_are_these(path: tuple[str, ...], known: dict[str, se
 
 def test_global_flags_are_these() -> None:
     group = typer.main.get_command(cli.app)
-    assert {p.opts[0] for p in group.params} == {"--version", "--debug"}
+    assert {p.opts[0] for p in group.params} == {
+        *("--version", "--quiet", "--verbose", "--debug"),
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -278,6 +311,7 @@ def test_help_lists_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "..." not in out.replace("COMMAND [ARGS]...", "")
     assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in COMMANDS)
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
@@ -335,6 +369,7 @@ def test_simulate_passes_its_options_on(replace: Recorder, tmp_path: Path) -> No
     assert (
         cli.main(words("simulate", out, "--sessions", "2", "--seed", "5", "--size", "tiny")) == 0
     )
+    assert callable(seen.pop("report"))
     assert seen == {"out": out, "sessions": 2, "seed": 5, "size": "tiny"}
 
 
@@ -423,7 +458,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
     replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path
 ) -> None:
     printed: list[Any] = []
-    monkeypatch.setattr(cli, "print_scores", printed.append)
+    monkeypatch.setattr(cli.scores, "print_scores", printed.append)
     seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
     assert cli.main(words("evaluate", run, "--data", data, "--tasks", "encoding,decoding")) == 0
     assert callable(seen.pop("progress"))
@@ -443,7 +478,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
 def test_evaluate_passes_on_how_the_activity_tasks_are_asked(
     replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path
 ) -> None:
-    monkeypatch.setattr(cli, "print_scores", lambda scores: None)
+    monkeypatch.setattr(cli.scores, "print_scores", lambda scores: None)
     seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
     options = words("--folds", 5, "--horizon", 3, "--units", "u1, u2", "--precision", "bf16")
     assert cli.main(words("evaluate", run, "--data", data, *options)) == 0
@@ -467,13 +502,15 @@ def test_numbers_of_folds_and_bins_must_be_whole_and_positive(
 def test_the_other_commands_pass_everything_on(
     replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "print_scores", lambda scores, models=None: None)
+    monkeypatch.setattr(cli.scores, "print_scores", lambda scores: None)
+    monkeypatch.setattr(cli.installation, "print_scores", lambda scores, models: None)
     out = tmp_path / "out"
     seen = replace("neuroduet.tasks.run", "embed_run")
     assert cli.main(words("embed", run, "--out", out)) == 0
     assert seen == {"run": run, "out": out}
     seen = replace("neuroduet.tasks.run", "predict_run")
     assert cli.main(words("predict", run, "--data", data, "--out", out)) == 0
+    assert callable(seen.pop("report"))
     assert seen == {"run": run, "data": data, "out": out, "continuous": False}
     assert cli.main(words("predict", run, "--data", data, "--out", out, "--continuous")) == 0
     assert seen["continuous"] is True
@@ -481,13 +518,16 @@ def test_the_other_commands_pass_everything_on(
     options = words("--data", data, "--out", out, "--set", "data.split.seed=3")
     assert cli.main(["baselines", *options]) == 0
     assert seen.pop("config").data.split.seed == 3
-    assert seen == {"data": data, "out": out, "sessions": None, "networks": False}
-    assert cli.main(["baselines", *options, "--networks"]) == 0
+    assert callable(seen.pop("progress"))
+    assert seen == {"data": data, "out": out, "sessions": None, "networks": False, "nulls": 0}
+    assert cli.main(["baselines", *options, "--networks", "--nulls", "9"]) == 0
     assert seen["networks"] is True
+    assert seen["nulls"] == 9
     run_folder, page = out / "finetuned", out / "report.html"
     made = SimpleNamespace(scores=None, report=page, run=run_folder, models=("a", "b"))
     seen = replace("neuroduet.demo", "demo", made)
     assert cli.main(words("demo", "--out", out)) == 0
+    assert callable(seen.pop("report"))
     assert seen == {"out": out}
 
 
@@ -498,7 +538,7 @@ def test_info_prints_a_table_or_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     printed: list[Any] = []
-    monkeypatch.setattr(cli, "print_run", printed.append)
+    monkeypatch.setattr("neuroduet.cli.info.print_run", printed.append)
     found = {"run": str(run), "note": "[b]long" * 60}
     seen = replace("neuroduet.training.info", "describe_run", found)
     assert cli.main(words("info", run)) == 0
@@ -582,7 +622,7 @@ def test_an_empty_folder_can_be_used(replace: Recorder, data: Path, tmp_path: Pa
         ("finetune data --data data --out new", "data is not a run folder"),
         ("evaluate nowhere --data data", "nowhere is not a run folder"),
         ("embed nowhere --out x.csv", "nowhere is not a run folder"),
-        ("info nowhere", "nowhere is not a run folder"),
+        ("info nowhere", "nowhere is no run folder"),
     ],
 )
 def test_a_mistake_gives_one_sentence(
@@ -645,13 +685,15 @@ def test_errors_of_the_system_become_sentences(
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(
-    replace: Recorder, data: Path, tmp_path: Path
+    replace: Recorder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     replace("neuroduet.training.fit", "train", UserError("wrong"))
     arguments = words("train", "--data", data, "--out", tmp_path / "r")
     for given in (["--debug", *arguments], [*arguments, "--debug"]):
-        with pytest.raises(UserError, match="wrong"):
-            cli.main(given)
+        assert cli.main(given) == 2
+        said = capsys.readouterr().err
+        assert "Traceback (most recent call last)" in said
+        assert said.endswith("error: wrong\n")
 
 
 def test_an_interrupted_training_says_how_to_go_on(
@@ -676,11 +718,19 @@ def test_an_interrupt_that_the_training_engine_turned_into_an_exit_is_still_one(
 
 
 def test_a_defect_of_ours_is_not_dressed_up_as_a_mistake_of_the_user(
-    replace: Recorder, data: Path, tmp_path: Path
+    replace: Recorder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replace("neuroduet.training.fit", "train", RuntimeError("ours"))
-    with pytest.raises(RuntimeError, match="ours"):
-        cli.main(words("train", "--data", data, "--out", tmp_path / "r"))
+    replace("neuroduet.training.fit", "train", RuntimeError("two\nlines"))
+    arguments = words("train", "--data", data, "--out", tmp_path / "r")
+    assert cli.main(arguments) == 70
+    assert capsys.readouterr().err == (
+        "error: this is a fault of neuroduet, not yours (RuntimeError: two lines); "
+        "add --debug for the details, and please report it\n"
+    )
+    assert cli.main([*arguments, "--debug"]) == 70
+    said = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in said
+    assert "in train\n" in said
 
 
 @pytest.mark.parametrize(
@@ -688,18 +738,7 @@ def test_a_defect_of_ours_is_not_dressed_up_as_a_mistake_of_the_user(
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(
-            f"docs/{n}.md"
-            for n in (
-                "index",
-                "quickstart",
-                "data",
-                "performance",
-                "neds",
-                "reference",
-                "actions",
-            )
-        ),
+        *(str(path.relative_to(PROJECT)) for path in (PROJECT / "docs").rglob("*.md")),
     ],
 )
 def test_commands_in_the_documents_exist(page: str, project: Path) -> None:
@@ -711,9 +750,11 @@ def test_commands_in_the_documents_exist(page: str, project: Path) -> None:
         known = ACTIONS if command == "actions" and words else COMMANDS
         command = words[0] if known is ACTIONS else command
         assert command in known, f"{page}: neuroduet {line}"
-        assert set(re.findall(r"--[a-z-]+", line)) <= known[command], f"{page}: {line}"
+        flags = set(re.findall(r"--[a-z-]+", line)) - ANYWHERE
+        assert flags <= known[command], f"{page}: {line}"
 
 
 def test_every_page_of_the_documentation_is_in_its_menu(project: Path) -> None:
-    menu = set(re.findall(r": (\S+\.md)$", (project / "mkdocs.yml").read_text(), re.MULTILINE))
-    assert menu == {path.name for path in (project / "docs").glob("*.md")}
+    menu = set(re.findall(r" (\S+\.md)$", (project / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = project / "docs"
+    assert menu == {str(path.relative_to(pages)) for path in pages.rglob("*.md")}

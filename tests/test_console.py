@@ -1,7 +1,16 @@
 from __future__ import annotations
 
+import json
+import logging
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -170,19 +179,28 @@ def test_what_is_wrong_comes_with_its_remedy(capsys: pytest.CaptureFixture[str])
     assert "everything is in order\n" in capsys.readouterr().out
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is shown from the beginning."""
+    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_piped_training_writes_a_line_for_each_tenth(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with console.training_progress() as report:
-        for step, used in ((1, 0.05), (2, 0.07), (3, 0.31), (4, 1.2)):
+        for step, used in ((1, 0.15), (2, 0.17), (3, 0.31), (4, 1.2)):
             report(SimpleNamespace(step=step), used, {"a": 0.25, "b": 0.75})
-    assert capsys.readouterr().err.splitlines() == [
-        "  5%  step 1: mean validation score 0.500",
-        " 31%  step 3: mean validation score 0.500",
-        "100%  step 4: mean validation score 0.500",
-    ]
+    assert capsys.readouterr() == (
+        "",
+        " 15%  step 1: mean validation score 0.500\n"
+        " 31%  step 3: mean validation score 0.500\n"
+        "100%  step 4: mean validation score 0.500\n",
+    )
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_is_counted_is_told_in_tenths_with_its_value(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -192,8 +210,119 @@ def test_what_is_counted_is_told_in_tenths_with_its_value(
             report(done, 40, float("nan") if done == 40 else 0.125)
     assert capsys.readouterr() == (
         "",
-        "4 of 40 steps (0.125)\n8 of 40 steps (0.125)\n40 of 40 steps\n",
+        " 10%  4 of 40 steps (0.125)\n 20%  8 of 40 steps (0.125)\n100%  40 of 40 steps\n",
     )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_evaluation_tells_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.question_progress() as report:
+        report("mouse: encoding", 0, 4)
+        report("mouse: decoding", 1, 4)
+    assert capsys.readouterr().err == " 25%  mouse: decoding\n"
+
+
+def test_quick_work_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.counted("steps") as report:
+        for done in range(11):
+            report(done, 10, 0.0)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_quiet_work_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("neuroduet")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with console.counted("steps") as report:
+            report(1, 1, 0.0)
+        console.write_next("train")
+        console.write("the result")
+    finally:
+        log.setLevel(level)
+    assert capsys.readouterr() == ("the result\n", "")
+
+
+def terminal(code: str) -> str:
+    """What python code shows on a terminal."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=slave, stderr=slave, env=environment
+    )
+    os.close(slave)
+    shown = b""
+    with suppress(OSError):  # the terminal ends with the process
+        while part := os.read(master, 65536):
+            shown += part
+    os.close(master)
+    assert child.wait() == 0, shown
+    return shown.decode()
+
+
+BAR = """
+import time
+from neuroduet import console
+from neuroduet.console import progress
+progress.APPEARS_AFTER_S = {after}
+with console.counted("[b]steps") as report:
+    for done in range(1, 5):
+        time.sleep(0.15)
+        report(done, 4, float("nan"))
+console.write("done")
+"""
+
+
+def test_on_a_terminal_a_bar_comes_late_and_goes_when_all_is_done() -> None:
+    shown = terminal(BAR.format(after=0.2))
+    assert "[b]steps" in shown
+    assert "%" in shown
+    assert "\x1b[2K" in shown.rpartition("4 of 4")[2]  # its line is erased at the end
+    assert shown.endswith("done\r\n")
+
+
+def test_on_a_terminal_quick_work_shows_nothing() -> None:
+    assert terminal(BAR.format(after=30.0)) == "done\r\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (float("nan"), None),
+        (float("-inf"), None),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (True, True),
+        (Path("a/b"), "a/b"),
+        ((1, [2.0, None]), [1, [2.0, None]]),
+        (np.array([[1.0, np.nan]]), [[1.0, None]]),
+        (Finding(check="disk", found="1 GiB"), {"check": "disk", "found": "1 GiB", "remedy": ""}),
+        (pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}), [{"a": 1}, {"a": None}]),
+        (pd.DataFrame({"a": [np.inf], "b": ["x"]}), [{"a": None, "b": "x"}]),
+        ({1: {"x": 2}}, {"1": {"x": 2}}),
+    ],
+)
+def test_anything_we_find_has_a_form_in_json(value: object, expected: object) -> None:
+    found = console.jsonable(value)
+    assert found == expected
+    assert type(found) is type(expected)
+    assert json.loads(json.dumps(found, allow_nan=False)) == expected
+
+
+def test_what_has_no_form_in_json_is_refused() -> None:
+    with pytest.raises(TypeError, match="JSON has no object"):
+        console.jsonable({"a": object()})
+
+
+def test_json_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"name": "[b]ü\x1b[2J" * 60, "score": float("nan")}
+    console.write_json(value)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "\x1b" not in printed.out
+    assert json.loads(printed.out) == value | {"score": None}
 
 
 def test_frames_of_recordings_are_listed_with_their_classes(

@@ -46,7 +46,9 @@ def _is_number(word: str) -> bool:
 def test_examples_are_importable_without_running(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("monkey_reach", "rat_ca1"):
+    names = sorted(path.stem for path in (project / "examples").glob("*.py"))
+    assert names == ["action_bridge", "monkey_reach", "rat_ca1", "sklearn_decoder"]
+    for name in names:
         assert callable(_example(project, name).main)
     assert capsys.readouterr().out == ""
 
@@ -94,3 +96,28 @@ def test_the_position_of_a_running_rat_is_decoded_from_its_spikes(
     assert rows["poisson_glm"][0] > 0
     assert len(rows["duet"]) == len(example.COLUMNS)
     assert all(math.isfinite(value) for value in rows["duet"])
+
+
+def test_an_estimator_follows_curves_that_ridge_cannot(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sklearn_decoder", "--small"])
+    _example(project, "sklearn_decoder").main()
+    scores = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
+    assert set(scores) == {"ridge", "duet"}
+    assert float(scores["duet"]) > float(scores["ridge"]) > 0.5
+
+
+@pytest.mark.slow
+def test_actions_are_segmented_and_decoded_from_spikes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["action_bridge", "--small"])
+    example = _example(project, "action_bridge")
+    example.main()
+    printed = capsys.readouterr().out
+    segmented = float(printed.split("balanced accuracy ")[1].split()[0])
+    rows = _rows(printed)
+    assert segmented > 0.5
+    assert rows["linear, true"][0] > rows["linear, segmented"][0] > rows["null"][0]
+    assert rows["oracle"][-1] > 0.7

@@ -15,9 +15,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = (
     {"errors", "types"},
-    {"atomic"},
+    {"atomic", "migration", "plugins"},
     {"plain"},
-    {"config"},
+    {"config", "catalogue", "remote"},
     {"presets", "data"},
     {"simulate", "ingest"},
     {"masking"},
@@ -26,8 +26,8 @@ ROOMS = (
     {"losses", "losses_published", "metrics"},
     {"training"},
     {"tasks"},
-    {"benchmark", "export"},
-    {"report"},
+    {"benchmark", "conversions", "estimators", "export"},
+    {"report", "view"},
     {"demo", "doctor", "console", "options"},
     {"cli"},
 )

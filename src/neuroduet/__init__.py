@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuroduet.actions.segmenter import Segmenter
     from neuroduet.config import Config, load_config
+    from neuroduet.conversions import (
+        from_pandas,
+        from_pynapple,
+        from_xarray,
+        read_predictions,
+        to_pandas,
+        to_pynapple,
+        to_xarray,
+        windows,
+    )
     from neuroduet.data.recording import check, from_arrays, load, save
     from neuroduet.data.session import open_sessions
     from neuroduet.errors import UserError
+    from neuroduet.estimators import Decoder, Encoder
+    from neuroduet.report.page import write_report
     from neuroduet.simulate import simulate
     from neuroduet.tasks.crossval import cross_validate
     from neuroduet.tasks.run import baselines as score_baselines
@@ -24,12 +36,15 @@ if TYPE_CHECKING:
     from neuroduet.tasks.run import predict_run as predict
     from neuroduet.training.finetune import finetune
     from neuroduet.training.fit import train
+    from neuroduet.training.hub import from_pretrained, push_to_hub, save_pretrained
     from neuroduet.training.runs import load_run
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "Decoder",
+    "Encoder",
     "Segmenter",
     "UserError",
     "check",
@@ -38,19 +53,33 @@ __all__ = [
     "evaluate",
     "finetune",
     "from_arrays",
+    "from_pandas",
+    "from_pretrained",
+    "from_pynapple",
+    "from_xarray",
     "load",
     "load_config",
     "load_run",
     "open_sessions",
     "predict",
+    "push_to_hub",
+    "read_predictions",
     "save",
+    "save_pretrained",
     "score_baselines",
     "simulate",
+    "to_pandas",
+    "to_pynapple",
+    "to_xarray",
     "train",
+    "windows",
+    "write_report",
 ]
 
 _HOMES = {
     "Config": ("neuroduet.config", "Config"),
+    "Decoder": ("neuroduet.estimators", "Decoder"),
+    "Encoder": ("neuroduet.estimators", "Encoder"),
     "Segmenter": ("neuroduet.actions.segmenter", "Segmenter"),
     "UserError": ("neuroduet.errors", "UserError"),
     "check": ("neuroduet.data.recording", "check"),
@@ -59,15 +88,27 @@ _HOMES = {
     "evaluate": ("neuroduet.tasks.run", "evaluate_run"),
     "finetune": ("neuroduet.training.finetune", "finetune"),
     "from_arrays": ("neuroduet.data.recording", "from_arrays"),
+    "from_pandas": ("neuroduet.conversions", "from_pandas"),
+    "from_pretrained": ("neuroduet.training.hub", "from_pretrained"),
+    "from_pynapple": ("neuroduet.conversions", "from_pynapple"),
+    "from_xarray": ("neuroduet.conversions", "from_xarray"),
     "load": ("neuroduet.data.recording", "load"),
     "load_config": ("neuroduet.config", "load_config"),
     "load_run": ("neuroduet.training.runs", "load_run"),
     "open_sessions": ("neuroduet.data.session", "open_sessions"),
     "predict": ("neuroduet.tasks.run", "predict_run"),
+    "push_to_hub": ("neuroduet.training.hub", "push_to_hub"),
+    "read_predictions": ("neuroduet.conversions", "read_predictions"),
     "save": ("neuroduet.data.recording", "save"),
+    "save_pretrained": ("neuroduet.training.hub", "save_pretrained"),
     "score_baselines": ("neuroduet.tasks.run", "baselines"),
     "simulate": ("neuroduet.simulate", "simulate"),
+    "to_pandas": ("neuroduet.conversions", "to_pandas"),
+    "to_pynapple": ("neuroduet.conversions", "to_pynapple"),
+    "to_xarray": ("neuroduet.conversions", "to_xarray"),
     "train": ("neuroduet.training.fit", "train"),
+    "windows": ("neuroduet.conversions", "windows"),
+    "write_report": ("neuroduet.report.page", "write_report"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from neuroduet.errors import UserError
 from neuroduet.presets import duet
 from neuroduet.simulate import Size
 
-log = logging.getLogger(__name__)
-
 PRETRAINED, HELD_OUT = 4, 2
+
+SHARES = {"simulating": 0.05, "pretraining": 0.55, "finetuning": 0.2, "scoring": 0.2}
+"""About how much of the time each stage takes."""
 
 TASKS = ["encoding", "decoding", "activity", "regions"]
 
@@ -42,6 +43,7 @@ def demo(
     pretrain_steps: int = 900,
     finetune_steps: int = 250,
     size: Size = "small",
+    report: Callable[[float, str], None] = lambda share, said: None,
 ) -> Demo:
     """Simulate six animals, pretrain on four, finetune on the two held out, score, report.
 
@@ -54,6 +56,7 @@ def demo(
         pretrain_steps: Optimiser steps of pretraining.
         finetune_steps: Optimiser steps of finetuning, and of training from scratch.
         size: Size of the simulated sessions.
+        report: Told the share that is done, and what is being done.
 
     Returns:
         Scores and paths.
@@ -72,31 +75,49 @@ def demo(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} already holds files; choose another --out or remove it")
     data = out / "data"
-    log.info("simulating %d animals", PRETRAINED + HELD_OUT)
-    paths = simulate(data, sessions=PRETRAINED + HELD_OUT, seed=7, size=size)
+    paths = simulate(
+        data,
+        sessions=PRETRAINED + HELD_OUT,
+        seed=7,
+        size=size,
+        report=lambda done, total, value: _tell(report, "simulating", done / total),
+    )
     old, new = ([p.stem for p in part] for part in (paths[:PRETRAINED], paths[PRETRAINED:]))
-    log.info("pretraining on %d animals: %d steps", PRETRAINED, pretrain_steps)
-    train(_budget(duet(), pretrain_steps), data, out / "pretrained", old)
+    train(
+        _budget(duet(), pretrain_steps),
+        data,
+        out / "pretrained",
+        old,
+        report=lambda counters, used, scores: _tell(report, "pretraining", used),
+    )
     settings = [f"training.max_steps={finetune_steps}", "training.threads=1"]
     scratch = override(_budget(duet(), finetune_steps), ["training.threads=1"])
-    log.info("finetuning on two new animals, and from scratch: %d steps each", finetune_steps)
+    _tell(report, "finetuning", 0.0)
     run_jobs(
         [
             (finetune, (out / "pretrained", data, new, out / "finetuned", settings)),
             (train, (scratch, data, out / "scratch", new)),
         ]
     )
-    log.info("scoring, with linear baselines and oracles on the same test trials")
+    _tell(report, "scoring", 0.0)
     tables = [
         evaluate_run(out / name, data, tasks=TASKS).assign(model=name) for name in Demo.models
     ]
+    _tell(report, "scoring", 0.3)
     scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
     run = out / "finetuned"
     write_text(run / "scores.csv", scores.to_csv(index=False))
+    _tell(report, "scoring", 0.8)
     embed_run(run, run / "embeddings.csv")
     predict_run(run, data, run / "predictions")
-    report = write_report(run, title="neuroduet demo: two animals the model had never seen")
-    return Demo(scores=scores, run=run, report=report)
+    page = write_report(run, title="neuroduet demo: two animals the model had never seen")
+    return Demo(scores=scores, run=run, report=page)
+
+
+def _tell(report: Callable[[float, str], None], stage: str, share: float) -> None:
+    """Tell how far the whole is, from how far a stage is."""
+    earlier = list(SHARES)[: list(SHARES).index(stage)]
+    report(sum(SHARES[name] for name in earlier) + SHARES[stage] * share, stage)
 
 
 def _budget(config: Config, steps: int) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,13 @@ from neuroduet.types import Behaviour
 ENCODED = {"encoding/log_rates": "rates", "encoding/traces": "traces"}
 
 
-def export(source: Path | str, data: Path | str | None, to: str, out: Path | str) -> list[Path]:
+def export(
+    source: Path | str,
+    data: Path | str | None,
+    to: str,
+    out: Path | str,
+    report: Callable[[int, int, float], None] = lambda done, total, value: None,
+) -> list[Path]:
     """Write predictions for another program.
 
     Args:
@@ -42,6 +48,7 @@ def export(source: Path | str, data: Path | str | None, to: str, out: Path | str
         data: Recording, or folder of recordings, that the run predicts; not needed for actions.
         to: ``nwb``, ``alf`` or ``pynapple``.
         out: Folder to write; made if it does not exist.
+        report: Told how many recordings of a run are written, of how many, and NaN.
 
     Returns:
         The files, session by session.
@@ -57,7 +64,7 @@ def export(source: Path | str, data: Path | str | None, to: str, out: Path | str
     if is_run(source):
         if data is None:
             raise UserError(f"{source} is a run, expected the recordings to predict: --data DIR")
-        found = run_predictions(source, Path(data))
+        found = run_predictions(source, Path(data), report)
     else:
         found = action_predictions(source)
     write = PREDICTION_WRITERS[to]
@@ -74,12 +81,17 @@ def is_run(path: Path) -> bool:
     return (path / "model" / "config.json").is_file() or (path / "members").is_dir()
 
 
-def run_predictions(run: Path, data: Path) -> Iterator[PredictedSession]:
+def run_predictions(
+    run: Path,
+    data: Path,
+    report: Callable[[int, int, float], None] = lambda done, total, value: None,
+) -> Iterator[PredictedSession]:
     """What a run predicts of every recording that it knows.
 
     Args:
         run: Run folder.
         data: A recording, or a folder of recordings.
+        report: See :func:`export`.
 
     Yields:
         Predicted rates (from behaviour) and behaviours (from activity), on the recording's clock.
@@ -88,9 +100,11 @@ def run_predictions(run: Path, data: Path) -> Iterator[PredictedSession]:
         UserError: The run or the data cannot be read, or no recording is of a session of the run.
     """
     model = load_run(run)
-    for session in open_known_sessions(model, data):
+    sessions = open_known_sessions(model, data)
+    for done, session in enumerate(sessions, start=1):
         arrays = session_predictions(as_predictor(model, [session]), session)
         yield _from_arrays(session, arrays)
+        report(done, len(sessions), float("nan"))
 
 
 def _from_arrays(session: Session, arrays: dict[str, np.ndarray]) -> PredictedSession:

@@ -6,13 +6,14 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from neuroduet.data.readers import READERS
+from neuroduet.data.readers import READERS, reader_names, reader_of
 from neuroduet.data.readers.reader import Found, Reader, ReadOptions
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError
 from neuroduet.plain import plain_name
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Job:
     """One session to ingest.
 
     Attributes:
-        reader: Key of :data:`neuroduet.data.readers.READERS`.
+        reader: Name of a reader (:func:`neuroduet.data.readers.reader_of`).
         source: What the reader is given.
         options: What was chosen.
         out: Folder for the recording.
@@ -73,25 +74,35 @@ def choose_reader(path: Path, name: str | None = None) -> Reader:
 
     Args:
         path: File or folder.
-        name: Key of ``READERS``; recognised from the source if not given.
+        name: Name of a reader; recognised from the source if not given.
 
     Raises:
         UserError: The name is unknown, or none or several readers recognise the source.
     """
     if name is not None:
-        if name not in READERS:
-            raise unknown("format", name, READERS)
-        return READERS[name]
+        return reader_of(name)
     if not path.exists() and ":/" in str(path):
         raise UserError(f"{path} is an address, of which only NWB files are read; add --nwb")
     if not path.exists():
         raise UserError(f"nothing at {path}, expected a file or a folder of recordings")
     able = [reader for reader in READERS.values() if reader.recognises(path)]
+    if not able:  # only then are other packages asked, and imported
+        others = reader_names()[len(READERS) :]
+        able = [reader for reader in _importable(others) if reader.recognises(path)]
     if len(able) != 1:
         said = " and ".join(reader.name for reader in able) or "no known format"
         listed = ", ".join(f"--{known}" for known in READERS)
         raise UserError(f"{path} looks like {said}, expected one format; say which: {listed}")
     return able[0]
+
+
+def _importable(names: Sequence[str]) -> list[Reader]:
+    """Readers of other packages; one that cannot be imported has been warned about."""
+    found = []
+    for name in names:
+        with suppress(UserError):
+            found.append(reader_of(name))
+    return found
 
 
 def plan(
@@ -109,7 +120,7 @@ def plan(
         sources: Files or folders, each with the id its only session gets (``None``: its own).
         out: Folder for the recordings.
         options: What was chosen.
-        reader: Key of ``READERS``; recognised if not given.
+        reader: Name of a reader; recognised if not given.
         again: Replace recordings that are there.
         check: Look only.
 
@@ -174,7 +185,7 @@ def ingest(
 def _look(job: Job) -> Outcome:
     """What a source holds, and whether its recording is there already."""
     try:
-        found = READERS[job.reader].inspect(job.source, job.options)
+        found = reader_of(job.reader).inspect(job.source, job.options)
         path = job.out / f"{_file_name(found)}.h5"
     except Exception as error:  # noqa: BLE001
         return _failed(job, error)
@@ -204,7 +215,7 @@ def _convert(job: Job) -> Outcome:
     from neuroduet.data.schema import recording_id
 
     try:
-        recording = READERS[job.reader].read(job.source, job.options)
+        recording = reader_of(job.reader).read(job.source, job.options)
         session = recording_id(recording)
         path = job.out / f"{session}.h5"
         save(recording, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,41 @@ from neuroduet.plain import read_yaml
 if TYPE_CHECKING:
     from neuroduet.config import Config
     from neuroduet.tasks.task import ActivityOptions
+
+PRESET_NAMES = (
+    *("duet", "mtm", "ndt1_temporal", "ndt1_neuron", "ndt1_causal", "ndt1_intra_region"),
+    *("ndt1_inter_region", "neds", "neds_faithful", "mtm_faithful", "ndt2", "poyo"),
+)
+TASK_NAMES = (
+    *("encoding", "encoding_from", "decoding", "decoding_by_region", "co_smoothing", "forward"),
+    *("intra_region", "inter_region", "regions", "activity"),
+)
+SEGMENTER_NAMES = (
+    *("random_forest", "boosting", "mlp", "lstm", "gru", "tcn", "ms_tcn"),
+    *("hmm", "arhmm", "slds", "gmdgm", "s3lds"),
+)
+SUITE_NAMES = ("ts1", "ts2", "ts3")
+FORMAT_NAMES = ("nwb", "alf", "pynapple")
+"""What shells complete: the keys of registries whose packages take seconds to import."""
+
+
+def among(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """What a shell is told when it completes one name, or the last of several.
+
+    Args:
+        known: The names.
+
+    Example:
+        >>> among(["encoding", "decoding"])("encoding,d")
+        ['encoding,decoding']
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + name for name in known if name.startswith(last)]
+
+    return complete
+
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
 Data = Annotated[
@@ -52,6 +88,36 @@ Units = Annotated[
     str | None,
     typer.Option("--units", metavar="A,B", help="Units to ask about; all if not given."),
 ]
+Preset = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="duet, mtm, neds, ndt2, poyo, *_faithful, ndt1_*.",
+        autocompletion=among(PRESET_NAMES),
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        metavar="NAME",
+        help="full, probe (stitchers only) or gradual.",
+        autocompletion=among(("full", "probe", "gradual")),
+    ),
+]
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks",
+        metavar="A,B",
+        help="E.g. encoding,decoding,activity,regions; all.",
+        autocompletion=among(TASK_NAMES),
+    ),
+]
+Nulls = Annotated[
+    int, typer.Option("--nulls", metavar="N", min=0, help="Draws of each null, for p-values.")
+]
 Precision = Annotated[
     str, typer.Option("--precision", metavar="P", help="32, or bf16 (twice as fast).")
 ]
@@ -75,7 +141,24 @@ Names = Annotated[
 Features = Annotated[
     str, typer.Option("--features", metavar="KIND", help="Kind of features, e.g. kinematics.")
 ]
-Models = Annotated[str, typer.Option("--models", metavar="A,B", help="Models to compare.")]
+Models = Annotated[
+    str,
+    typer.Option(
+        "--models",
+        metavar="A,B",
+        help="Models to compare.",
+        autocompletion=among(SEGMENTER_NAMES),
+    ),
+]
+Segmenter = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="E.g. tcn, boosting, arhmm, s3lds.",
+        autocompletion=among(SEGMENTER_NAMES),
+    ),
+]
 Kinds = Annotated[
     str, typer.Option("--features", metavar="A,B", help="Kinds of features to compare.")
 ]
@@ -90,7 +173,7 @@ Smooth = Annotated[
     str, typer.Option("--smooth", metavar="N", help="Frames to average answers over, or auto.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Chosen = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Option of the model; several are allowed."),

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from neuroduet.actions import Segmenter
 from neuroduet.actions.families import FAMILIES
 from neuroduet.errors import UserError
+from neuroduet.simulate.nascar import nascar
 from neuroduet.types import UNLABELLED
 
 QUICK: dict[str, dict[str, int]] = {
@@ -173,7 +175,23 @@ def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
     weights.write_bytes(whole)
     said = json.loads((folder / "segmenter.json").read_text())
     (folder / "segmenter.json").write_text(json.dumps(said | {"schema": 99}))
-    with pytest.raises(UserError, match="format 99"):
+    with pytest.raises(UserError, match="layout version 99"):
         Segmenter.from_pretrained(folder)
-    with pytest.raises(UserError, match="no readable segmenter"):
+    with pytest.raises(UserError, match="there is no folder"):
         Segmenter.from_pretrained(tmp_path / "nowhere")
+
+
+def test_scikit_learn_copies_and_changes_a_segmenter() -> None:
+    segmenter = Segmenter("hmm", n_states=3, classes=["a", "b", "c"], seed=4, sticky=7.0)
+    twin = clone(segmenter)
+    assert twin.get_params() == segmenter.get_params()
+    assert twin.options.sticky == 7.0
+    assert twin.set_params(sticky=9.0).options.sticky == 9.0
+    assert segmenter.options.sticky == 7.0
+
+
+def test_a_segmenter_remembers_what_it_was_fitted_to(tmp_path: Path) -> None:
+    world = nascar(n_frames=300)
+    segmenter = Segmenter("hmm", n_states=2).fit([world.features], names=["monday"])
+    again = Segmenter.from_pretrained(segmenter.save_pretrained(tmp_path / "model"))
+    assert again.describe()["recordings"] == ["monday"]

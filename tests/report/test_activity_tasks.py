@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from run_folders import UNITS, make_run, score, score_rows
 
-from neuroduet.report.contents import score_blocks, tiles
+from neuroduet.report.contents import score_blocks
 from neuroduet.report.figures import decoding_by_region
 from neuroduet.report.headlines import brief_table, headlines, main_model
-from neuroduet.report.page import shown_sessions, write_report
+from neuroduet.report.page import write_report
+from neuroduet.report.sections import shown_sessions
+from neuroduet.report.summary import tile_groups
 from neuroduet.report.tables import summary_table
 from neuroduet.report.units import unit_scores
 
@@ -80,7 +82,7 @@ def test_decoding_by_region_stays_out_of_headlines_and_stands_in_a_block() -> No
     assert "decoding_by_region" not in brief_table(SCORES, ["mtm"]).index.get_level_values("task")
     block = score_blocks(table, "mtm")[-1]
     assert block["title"] == "Decoding by region"
-    names = [row["names"][0]["text"] for row in block["rows"]]
+    names = [row["names"][0].text for row in block["rows"]]
     assert sorted(names) == sorted(f"{b}@{r}" for b in ("wheel", "choice") for r in regions())
 
 
@@ -104,7 +106,7 @@ def test_blocks_stand_in_the_order_of_questions_and_say_what_is_asked() -> None:
     assert [block["title"] for block in blocks] == [*titles, "Decoding by region"]
     assert all(block["text"] for block in blocks)
     # A baseline that does not answer a task has no column there.
-    by_title = {block["title"]: block["columns"] for block in blocks}
+    by_title = {block["title"]: [c.text for c in block["columns"]] for block in blocks}
     assert "reduced_rank_past" not in by_title["Co-smoothing"]
     assert "lstm" not in by_title["Forward prediction"]
 
@@ -116,9 +118,11 @@ def test_an_unknown_task_is_shown_under_its_own_name() -> None:
 
 
 def test_tiles_name_tasks_as_a_reader_would() -> None:
-    shown = tiles(headlines(summary_table(SCORES), "mtm"))
-    assert [tile["task"] for tile in shown][1:3] == ["co-smoothing", "forward prediction"]
-    assert shown[1]["fill"] == f"{100 * 0.5 / ORACLE:.1f}"
+    groups = tile_groups(headlines(summary_table(SCORES), "mtm"), {}, "mtm")
+    assert [group["name"] for group in groups] == ["Activity", "Behaviour"]
+    shown = groups[0]["tiles"]
+    assert [tile["task"] for tile in shown][:2] == ["co-smoothing", "forward prediction"]
+    assert shown[0]["fill"] == f"{100 * 0.5 / ORACLE:.1f}"
 
 
 def test_the_page_draws_units_of_every_activity_task_and_regions_once(text: str) -> None:
@@ -130,10 +134,11 @@ def test_the_page_draws_units_of_every_activity_task_and_regions_once(text: str)
     assert "Each unit predicted from the other units, behaviours hidden." in text
 
 
-def test_the_summary_speaks_of_tasks_and_not_of_spikes_or_regions(text: str) -> None:
-    summary = text[text.index('class="lead"') : text.index("<nav")]
-    assert "co-smoothing 0.500 bits per spike (null 0, best linear 0.300" in summary
-    assert "@" not in summary
+def test_the_tiles_speak_of_tasks_and_not_of_spikes_or_regions(text: str) -> None:
+    tiles = text[text.index('class="tiles"') : text.index('id="score-tables"')]
+    assert '<div class="what">co-smoothing</div>' in tiles
+    assert "decoding <small>wheel</small>" in tiles
+    assert "@" not in tiles
 
 
 def test_units_of_another_task_are_not_mixed_in() -> None:

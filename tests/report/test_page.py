@@ -10,7 +10,8 @@ import pytest
 from run_folders import HOSTILE, make_run, prediction_arrays, score, score_rows
 
 from neuroduet.errors import UserError
-from neuroduet.report.page import shown_sessions, write_report
+from neuroduet.report.page import write_report
+from neuroduet.report.sections import shown_sessions
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -91,9 +92,12 @@ def test_everything_in_the_folder_is_drawn(page, text):
 def test_the_summary_gives_the_score_beside_null_linear_and_oracle(text):
     assert "Trained on 1 session of 1 animal (6 units) for 20 steps in 1.5 minutes." in text
     assert (
-        "Encoding 0.200 bits per spike (null 0, best linear 0.100, oracle 0.400: 50 % of what is "
-        "reachable)" in text
+        "By mean score it is better than the null in 2 of 2 questions and than the best linear "
+        "baseline in 2 of 2; where the oracle is known, it goes 50 % of the way there" in text
     )
+    tile = text[text.index('class="tile"') :]
+    for name, value in (("null", "0.000"), ("poisson glm", "0.100"), ("oracle", "0.400")):
+        assert f">{name}</abbr> {value}" in tile
 
 
 def test_the_page_is_small(hostile_run):

@@ -7,16 +7,10 @@ from hypothesis import given
 from run_folders import BINS, UNITS, WINDOWS, prediction_arrays
 
 from neuroduet.metrics import bits_per_spike_by_unit
-from neuroduet.report.activity import (
-    MAX_TRIALS,
-    chosen_units,
-    smoothed,
-    trial_order,
-    unit_averages,
-    unit_rasters,
-)
+from neuroduet.report.activity import FEWEST_SPIKES, chosen_units, smoothed, unit_averages
 from neuroduet.report.behaviour import agreement, confusion_counts, shown_windows, traces
 from neuroduet.report.predicted import Decoded, conditions, from_arrays
+from neuroduet.report.rasters import MAX_TRIALS, trial_order, unit_rasters
 
 TEST = np.arange(WINDOWS) % 2 == 1
 
@@ -71,6 +65,20 @@ def test_a_silent_unit_is_not_ranked():
     activity = from_arrays("one", arrays).activity
     assert activity is not None
     assert 3 not in activity.ranked()
+
+
+def test_units_with_few_spikes_are_drawn_only_where_there_are_no_others():
+    arrays = prediction_arrays()
+    arrays |= {k: np.tile(arrays[k], 2) for k in ("encoding/log_rates", "true/counts", "units")}
+    counts = arrays["true/counts"] = arrays["true/counts"].copy()
+    counts[:, :, 0] = 0
+    counts[TEST, 0, 0] = np.arange(TEST.sum()) < 3  # three spikes
+    activity = from_arrays("one", arrays).activity
+    assert activity is not None
+    spikes = (counts[TEST] * arrays["valid"][TEST][:, :, None]).sum(axis=(0, 1))
+    assert (spikes[1:] >= FEWEST_SPIKES).all()
+    assert 0 in activity.ranked()
+    assert 0 not in chosen_units(activity)
 
 
 def test_traces_are_compared_as_they_are():

@@ -237,11 +237,11 @@ def test_no_more_runs_than_workers_go_at_the_same_time(
 ) -> None:
     seen = []
     monkeypatch.setattr(
-        crossval, "run_jobs", lambda jobs, workers: seen.append((len(jobs), workers))
+        crossval, "run_jobs", lambda jobs, workers, report: seen.append((len(jobs), workers))
     )
     jobs = [(Path, ("a",))] * 8
-    crossval._work(jobs, 3)
-    crossval._work(jobs, None)
+    for workers in (3, None):
+        crossval._work(jobs, workers, lambda done, total, value: None)
     assert seen == [(8, 3), (8, None)]
 
 
@@ -443,6 +443,7 @@ def test_the_command_passes_its_options_on(
     }
     assert seen["configs"]["mtm"].training.seed == 7
     assert seen["configs"]["mtm"].training.max_minutes == 2
+    assert callable(seen.pop("report"))
     rest = {key: seen[key] for key in seen if key not in ("configs", "data", "out")}
     assert rest == {
         "folds": 4,

@@ -107,7 +107,12 @@ def train_segmenter(
     if unlabelled:
         labels, classes = [np.full_like(y, UNLABELLED) for y in labels], ()
     segmenter = recipe.segmenter(classes)
-    segmenter.fit([one.frames for one in recordings], labels, report=report)
+    segmenter.fit(
+        [one.frames for one in recordings],
+        labels,
+        report=report,
+        names=[one.name for one in recordings],
+    )
     segmenter.save_pretrained(out)
     names = segmenter.class_names
     counts = sum(

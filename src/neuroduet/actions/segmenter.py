@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,10 +13,11 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
+from sklearn.base import BaseEstimator
 
 from neuroduet import __version__
+from neuroduet.actions.card import write_card
 from neuroduet.actions.families import FAMILIES
 from neuroduet.actions.features import Standardiser, compute_features, fit_standardiser
 from neuroduet.actions.frames import Frames
@@ -40,13 +42,12 @@ from neuroduet.actions.pooling import (
     unpool,
     usual_pool,
 )
+from neuroduet.actions.saved import FILES, SCHEMA, read_saved, require_no_more
 from neuroduet.atomic import replacing
 from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
+from neuroduet.remote import Rights, local_or_fetched, push_folder, require_repository_name
 from neuroduet.types import UNLABELLED
-
-SCHEMA = 1
-"""Version of the files that :meth:`Segmenter.save_pretrained` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +61,10 @@ class _Learned:
     pool: int
     smooth: int
     shape: tuple[int, ...]
+    recordings: tuple[str, ...]
 
 
-class Segmenter:
+class Segmenter(BaseEstimator):
     """Per-frame behaviour classes from pose or sensor features.
 
     A recording is an array: features ``(frames, features)``, pose ``(frames, keypoints, 2 or 3)``
@@ -119,7 +121,34 @@ class Segmenter:
         self.pool = pool if pool == "auto" else positive("pool", pool)
         self.smooth = smooth if smooth == "auto" else positive("smooth", smooth)
         self.seed = seed
+        self._params = {
+            "model": model,
+            "features": features,
+            "classes": classes,
+            "n_states": n_states,
+            "pool": pool,
+            "smooth": smooth,
+            "seed": seed,
+            **options,
+        }
         self._learned: _Learned | None = None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the segmenter was made with, so that scikit-learn can copy and search it.
+
+        Args:
+            deep: Without effect: nothing here is an estimator of its own.
+        """
+        return dict(self._params)
+
+    def set_params(self, **params: Any) -> Segmenter:
+        """Change what the segmenter was made with; it is not fitted afterwards.
+
+        Raises:
+            UserError: A value is not allowed.
+        """
+        Segmenter.__init__(self, **{**self._params, **params})
+        return self
 
     def fit(
         self,
@@ -127,6 +156,7 @@ class Segmenter:
         labels: Recordings | None = None,
         weak: Recordings | None = None,
         report: Report = silent,
+        names: Sequence[str] = (),
     ) -> Segmenter:
         """Learn from recordings, labelled in full, in part or not at all.
 
@@ -136,6 +166,8 @@ class Segmenter:
             weak: Labels of a heuristic, in the same coding; used where ``labels`` says nothing,
                 by the models that can (networks, HMMs).
             report: Told how far fitting is.
+            names: What the recordings are called; kept with the model, so that its scores on
+                them are never mistaken for scores on new ones.
 
         Returns:
             The segmenter itself, fitted.
@@ -152,7 +184,7 @@ class Segmenter:
                 f"model '{self.model}' learns from labels, and no frame has one; give labels, or "
                 "use a model that needs none: arhmm, hmm, slds"
             )
-        names = self._names([*known, *(hinted or [])])
+        classes = self._names([*known, *(hinted or [])])
         pool, smooth = self._resolution(shape, known)
         values = [pool_values(self._measured(array), pool) for array in arrays]
         standardiser = fit_standardiser(values, self.features.standardise)
@@ -167,13 +199,14 @@ class Segmenter:
         family = FAMILIES[self.model]
         options = self._options_for(shape, frames)
         self._learned = _Learned(
-            model=family.fit(frames, len(names), options, self.seed, report),
+            model=family.fit(frames, len(classes), options, self.seed, report),
             options=options,
             standardiser=standardiser,
-            classes=names,
+            classes=classes,
             pool=pool,
             smooth=smooth,
             shape=shape,
+            recordings=tuple(names),
         )
         return self
 
@@ -245,14 +278,64 @@ class Segmenter:
         return folder
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Segmenter:
-        """Read what :meth:`save_pretrained` wrote; no code is executed.
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, token: str | None = None
+    ) -> Segmenter:
+        """Read what :meth:`save_pretrained` or :meth:`push_to_hub` wrote; no code is executed.
+
+        Args:
+            source: Folder, else ``owner/name`` of a repository on the Hugging Face Hub. A folder
+                of that name always wins.
+            revision: Branch, tag or commit of the repository.
+            token: Access token for a private repository; the stored one if not given.
 
         Raises:
-            UserError: The folder holds no whole segmenter, or one of a newer version.
+            UserError: There is no such folder or repository, or it holds no whole segmenter, or
+                one of a newer version.
         """
-        with reading(folder):
-            return cls._restored(*_read(Path(folder)))
+        with reading(source):
+            return cls._restored(*read_saved(local_or_fetched(source, FILES, revision, token)))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        licence: str | None = None,
+        data_licence: str | None = None,
+        datasets: Sequence[str] = (),
+    ) -> str:
+        """Upload the fitted segmenter with a card to the Hugging Face Hub.
+
+        Args:
+            repo_id: ``owner/name``; the repository is made if needed.
+            private: Make a new repository private.
+            token: Access token; the one stored by ``hf auth login`` if not given.
+            licence: Licence of the model, as the Hub abbreviates it, e.g. ``cc-by-4.0``.
+            data_licence: Licence of the recordings, in words.
+            datasets: Names of the data on the Hub, e.g. ``owner/recordings``.
+
+        Returns:
+            Address of the repository.
+
+        Raises:
+            UserError: Not fitted, the name is no repository's, or the Hub refuses.
+        """
+        require_repository_name(repo_id)
+        rights = Rights(licence=licence, data_licence=data_licence, datasets=tuple(datasets))
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save_pretrained(temporary)
+            write_card(folder, self.describe(), rights, source=repo_id)
+            return push_folder(folder, repo_id, private=private, token=token)
+
+    def describe(self) -> dict[str, Any]:
+        """What the fitted segmenter is, in plain types: what :meth:`save_pretrained` writes.
+
+        Raises:
+            UserError: Not fitted.
+        """
+        return self._description(self._ready())
 
     @classmethod
     def _restored(cls, said: dict[str, Any], arrays: dict[str, np.ndarray]) -> Segmenter:
@@ -269,7 +352,7 @@ class Segmenter:
             mean=arrays.pop("standardiser.mean"), scale=arrays.pop("standardiser.scale")
         )
         own = {name.removeprefix("model."): array for name, array in arrays.items()}
-        _require_no_more(segmenter.options, own)
+        require_no_more(segmenter.options, own)
         restore = FAMILIES[segmenter.model].restore
         with torch.device("meta"), warnings.catch_warnings():
             # Shapes alone: what does not fit must not fill the memory. Copying numbers into
@@ -284,6 +367,7 @@ class Segmenter:
             pool=said["pool"],
             smooth=said["smooth"],
             shape=tuple(said["shape"]),
+            recordings=tuple(said.get("recordings", ())),
         )
         return segmenter
 
@@ -353,37 +437,6 @@ class Segmenter:
             "pool": learned.pool,
             "smooth": learned.smooth,
             "shape": list(learned.shape),
+            "recordings": list(learned.recordings),
             "seed": self.seed,
         }
-
-
-def _require_no_more(options: ModelOptions, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse options that ask for more networks, layers or units than there are numbers."""
-    held = sum(array.size for array in arrays.values())
-    counts = {"members": len(arrays), "layers": len(arrays), "stages": len(arrays)}
-    built = ("hidden", "decoder_hidden", "transition_hidden", "dynamics_hidden", "latents")
-    for name, most in (counts | dict.fromkeys(built, held)).items():
-        asked = getattr(options, name, None)
-        if asked is not None and asked > most:
-            raise UserError(
-                f"option '{name}' is {asked:,}, more than the saved arrays allow ({most:,}); "
-                "restore the folder or train again"
-            )
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    description, weights = folder / "segmenter.json", folder / "segmenter.safetensors"
-    try:
-        said = json.loads(description.read_text())
-        arrays = load_file(weights)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"{folder} holds no readable segmenter ({error}); give a folder that "
-            "`neuroduet actions train` or save_pretrained wrote"
-        ) from None
-    if said.get("schema") != SCHEMA:
-        raise UserError(
-            f"{folder} was written in format {said.get('schema')}, and this version reads "
-            f"{SCHEMA}; install neuroduet {said.get('version')} or train again"
-        )
-    return said, arrays

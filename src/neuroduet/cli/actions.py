@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroduet.console import counted, print_table, write
+from neuroduet.cli.help import Commands
+from neuroduet.console import counted, print_table, write, write_json
 from neuroduet.errors import UserError
 from neuroduet.options import (
     AsJson,
@@ -23,6 +23,7 @@ from neuroduet.options import (
     Pool,
     Recordings,
     Seed,
+    Segmenter,
     Segmenters,
     Smooth,
     Source,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="actions",
     help="Say what an animal does in every frame, from its pose.",
-    no_args_is_help=True,
+    cls=Commands,
     rich_markup_mode=None,
 )
 
@@ -50,9 +51,7 @@ app = typer.Typer(
 def train(
     data: Recordings,
     out: OutDir,
-    model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="E.g. tcn, boosting, arhmm, s3lds.")
-    ] = "tcn",
+    model: Segmenter = "tcn",
     features: Features = "auto",
     pool: Pool = "auto",
     smooth: Smooth = "auto",
@@ -80,7 +79,7 @@ def train(
             inputs=inputs, recipe=recipe, out=out, unlabelled=unlabelled, report=report
         )
     if as_json:
-        write(json.dumps(made, indent=1))
+        write_json(made)
         return
     print_table(("class", "labelled frames"), [(n, f"{m:,}") for n, m in made["labelled"].items()])
     write(f"the segmenter is in {out}")
@@ -109,7 +108,7 @@ def predict(
     with counted("recordings") as report:
         rows = predict_actions(models=models, inputs=inputs, out=out, report=report)
     if as_json:
-        write(json.dumps(rows, indent=1))
+        write_json(rows)
         return
     print_table(("recording", "frames", "actions"), [_answer_row(row) for row in rows])
     write(f"the actions are in {out or data}")
@@ -239,7 +238,7 @@ def suggest(
     with counted("recordings") as report:
         table = suggest_labels(models=models, inputs=inputs, n=n, out=out, report=report)
     if as_json:
-        write(table.to_json(orient="records", indent=1))
+        write_json(table)
         return
     _show_table(table)
     write(f"the suggestions are in {out}")
@@ -258,7 +257,7 @@ def _cell(value: Any) -> str:
 def _show_summary(table: pd.DataFrame, by: list[str], as_json: bool) -> None:
     """The main metrics, one row per candidate: means over whatever was repeated."""
     if as_json:
-        write(table.to_json(orient="records", indent=1))
+        write_json(table)
         return
     main = table[table["metric"].isin(["macro_f1", "balanced_accuracy", "edit", "f1@50"])]
     wide = main.pivot_table(index=by, columns="metric", values="value", sort=False).reset_index()
@@ -267,7 +266,7 @@ def _show_summary(table: pd.DataFrame, by: list[str], as_json: bool) -> None:
 
 def _show_scores(scores: pd.DataFrame, as_json: bool) -> None:
     if as_json:
-        write(scores.to_json(orient="records", indent=1))
+        write_json(scores)
         return
     header = ("metric", "class", "score", "95 % interval", "shuffled", "constant", "n")
     rows = [

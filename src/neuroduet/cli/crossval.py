@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroduet.console import print_table, write
-from neuroduet.errors import UserError
+from neuroduet.cli.paths import require_data
+from neuroduet.console import counted, print_table, write, write_json
 from neuroduet.options import (
+    PRESET_NAMES,
+    AsJson,
     ConfigFile,
     Data,
     MaxMinutes,
@@ -17,6 +19,8 @@ from neuroduet.options import (
     Resume,
     Sessions,
     Settings,
+    Tasks,
+    among,
     budget,
     configured,
     names,
@@ -35,7 +39,13 @@ def crossval(
     data: Data,
     out: OutDir,
     presets: Annotated[
-        str, typer.Option("--preset", metavar="A,B", help="Presets, e.g. duet,mtm.")
+        str,
+        typer.Option(
+            "--preset",
+            metavar="A,B",
+            help="Presets, e.g. duet,mtm.",
+            autocompletion=among(PRESET_NAMES),
+        ),
     ] = "duet",
     folds: Annotated[
         int | None,
@@ -44,9 +54,7 @@ def crossval(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="S", min=1, help="Trainings per fold.")
     ] = 1,
-    tasks: Annotated[
-        str | None, typer.Option("--tasks", metavar="A,B", help="Tasks to score; all.")
-    ] = None,
+    tasks: Tasks = None,
     sessions: Sessions = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -56,25 +64,30 @@ def crossval(
         typer.Option("--workers", metavar="N", min=1, help="Runs at the same time; one per core."),
     ] = None,
     resume: Resume = False,
+    as_json: AsJson = False,
 ) -> None:
     """Cross-validate presets over folds and seeds."""
-    if not data.exists():
-        raise UserError(f"there is nothing at {data}; give a recording (.h5) or a folder of them")
+    require_data(data)
     changes = [*(settings or []), *budget(max_minutes)]
     configs = {name: configured(name, config, changes) for name in names(presets) or []}
     from neuroduet.tasks.crossval import cross_validate
 
-    found = cross_validate(
-        configs=configs,
-        data=data,
-        out=out,
-        folds=folds,
-        seeds=seeds,
-        tasks=names(tasks),
-        sessions=names(sessions),
-        workers=workers,
-        resume=resume,
-    )
+    with counted("runs and baselines") as report:
+        found = cross_validate(
+            configs=configs,
+            data=data,
+            out=out,
+            folds=folds,
+            seeds=seeds,
+            tasks=names(tasks),
+            sessions=names(sessions),
+            workers=workers,
+            resume=resume,
+            report=report,
+        )
+    if as_json:
+        write_json({"folder": out, "summary": found.summary, "paired": found.paired})
+        return
     print_comparison(found, list(configs))
     write(f"scores.csv, summary.csv and paired.csv are in {out}")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.console import print_table, write
+from neuroduet.console import print_table, working, write, write_json
 from neuroduet.errors import unknown
-from neuroduet.options import OutFile, names
+from neuroduet.options import AsJson, OutFile, names
 
 if TYPE_CHECKING:
     from neuroduet.data.readers.action_import import ImportSummary
@@ -61,6 +61,7 @@ def import_recording(
     session: Annotated[
         str | None, typer.Option("--session", metavar="NAME", help="Name of the recording.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a file of pose, and one of labels, into a recording."""
     if unit is not None and unit not in _UNITS:
@@ -75,18 +76,22 @@ def import_recording(
         unit=None if unit is None else ("s" if unit == "s" else "frames"),
         rest=rest,
     )
-    found = import_actions(
-        pose=pose,
-        labels=labels,
-        out=out,
-        rate_hz=rate_hz,
-        classes=names(classes),
-        choice=choice,
-        containers=tuple(names(poses) or ()),
-        session_id=session,
-        check_only=check,
-    )
-    _show(found)
+    with working("reading pose and labels"):
+        found = import_actions(
+            pose=pose,
+            labels=labels,
+            out=out,
+            rate_hz=rate_hz,
+            classes=names(classes),
+            choice=choice,
+            containers=tuple(names(poses) or ()),
+            session_id=session,
+            check_only=check,
+        )
+    if as_json:
+        write_json(found)
+    else:
+        _show(found)
 
 
 def _show(found: ImportSummary) -> None:

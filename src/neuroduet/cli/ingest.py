@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,86 +9,122 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from neuroduet.console import counted, print_table, write
+from neuroduet.console import counted, print_table, write, write_json
 from neuroduet.errors import UserError, unknown
-from neuroduet.options import AsJson, names
+from neuroduet.options import AsJson, among, names
 
 if TYPE_CHECKING:
     from neuroduet.data.readers.reader import ReadOptions
     from neuroduet.ingest import Outcome, Status
 
-app = typer.Typer(rich_markup_mode=None)
-
 LISTED = 20
 """Sessions of which a dry run prints everything; of more it prints a row each."""
 
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="File, folder or URL; ONE's folder with --one.")
+]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the recordings.")]
+Alf = Annotated[bool, typer.Option("--alf", help="IBL session folders.")]
+Nwb = Annotated[bool, typer.Option("--nwb", help="NWB files, or the URL of one.")]
+Rows = Annotated[bool, typer.Option("--rows", help="Rows of trials with CSR spikes.")]
+Brainsets = Annotated[bool, typer.Option("--brainsets", help="torch_brain files.")]
+Mat = Annotated[bool, typer.Option("--mat", help="MATLAB files; needs --mapping.")]
+Npz = Annotated[bool, typer.Option("--npz", help="numpy files; needs --mapping.")]
+One = Annotated[str | None, typer.Option("--one", metavar="EID", help="IBL session by its id.")]
+OneSet = Annotated[
+    str | None,
+    typer.Option(
+        "--one-set",
+        metavar="NAME",
+        help="neds, neds-train, neds-test, mtm, mtm-train, mtm-test, or a file of ids.",
+        autocompletion=among(("neds", "neds-train", "neds-test", "mtm", "mtm-train", "mtm-test")),
+    ),
+]
+Remote = Annotated[
+    bool, typer.Option("--remote", help="Download missing IBL sessions into SOURCE.")
+]
+Mapping = Annotated[
+    Path | None, typer.Option("--mapping", metavar="FILE", help="Which column is what (YAML).")
+]
+SessionName = Annotated[
+    str | None, typer.Option("--session", metavar="NAME", help="Name of the only session.")
+]
+Regions = Annotated[
+    str,
+    typer.Option(
+        "--regions",
+        metavar="LEVEL",
+        help="allen, beryl or cosmos.",
+        autocompletion=among(("allen", "beryl", "cosmos")),
+    ),
+]
+TrialRule = Annotated[
+    str,
+    typer.Option(
+        "--trials",
+        metavar="RULE",
+        help="Trials to keep: none, neds or mtm.",
+        autocompletion=among(("none", "neds", "mtm")),
+    ),
+]
+MinLabel = Annotated[
+    float | None, typer.Option("--min-label", metavar="L", help="Drop units below; 1 is good.")
+]
+MinRate = Annotated[
+    float | None, typer.Option("--min-rate", metavar="HZ", help="Drop units that fire less.")
+]
+Sorter = Annotated[
+    str | None, typer.Option("--sorter", metavar="NAME", help="Spike sorting to read.")
+]
+Probes = Annotated[str | None, typer.Option("--probes", metavar="A,B", help="Probes to read.")]
+UnitIds = Annotated[
+    str | None, typer.Option("--units", metavar="A,B", help="Ids of units to read.")
+]
+Camera = Annotated[
+    str,
+    typer.Option(
+        "--camera",
+        metavar="NAME",
+        help="left, right or body.",
+        autocompletion=among(("left", "right", "body")),
+    ),
+]
+Likelihood = Annotated[
+    float, typer.Option("--likelihood", metavar="P", help="Keypoints below become missing.")
+]
+Check = Annotated[bool, typer.Option("--check", help="Say what was found; write nothing.")]
+Again = Annotated[bool, typer.Option("--again", help="Replace recordings of before.")]
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=1, help="Sessions read side by side.")
+]
 
-@app.command()
+
 def ingest(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="File, folder or URL; ONE's folder with --one.")
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the recordings.")],
-    alf: Annotated[bool, typer.Option("--alf", help="IBL session folders.")] = False,
-    nwb: Annotated[bool, typer.Option("--nwb", help="NWB files, or the URL of one.")] = False,
-    rows: Annotated[bool, typer.Option("--rows", help="Rows of trials with CSR spikes.")] = False,
-    brainsets: Annotated[bool, typer.Option("--brainsets", help="torch_brain files.")] = False,
-    mat: Annotated[bool, typer.Option("--mat", help="MATLAB files; needs --mapping.")] = False,
-    npz: Annotated[bool, typer.Option("--npz", help="numpy files; needs --mapping.")] = False,
-    one: Annotated[
-        str | None, typer.Option("--one", metavar="EID", help="IBL session by its id.")
-    ] = None,
-    one_set: Annotated[
-        str | None,
-        typer.Option(
-            "--one-set",
-            metavar="NAME",
-            help="neds, neds-train, neds-test, mtm, mtm-train, mtm-test, or a file of ids.",
-        ),
-    ] = None,
-    remote: Annotated[
-        bool, typer.Option("--remote", help="Download missing IBL sessions into SOURCE.")
-    ] = False,
-    mapping: Annotated[
-        Path | None, typer.Option("--mapping", metavar="FILE", help="Which column is what (YAML).")
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option("--session", metavar="NAME", help="Name of the only session.")
-    ] = None,
-    regions: Annotated[
-        str, typer.Option("--regions", metavar="LEVEL", help="allen, beryl or cosmos.")
-    ] = "beryl",
-    trials: Annotated[
-        str, typer.Option("--trials", metavar="RULE", help="Trials to keep: none, neds or mtm.")
-    ] = "none",
-    min_label: Annotated[
-        float | None, typer.Option("--min-label", metavar="L", help="Drop units below; 1 is good.")
-    ] = None,
-    min_rate: Annotated[
-        float | None, typer.Option("--min-rate", metavar="HZ", help="Drop units that fire less.")
-    ] = None,
-    sorter: Annotated[
-        str | None, typer.Option("--sorter", metavar="NAME", help="Spike sorting to read.")
-    ] = None,
-    probes: Annotated[
-        str | None, typer.Option("--probes", metavar="A,B", help="Probes to read.")
-    ] = None,
-    units: Annotated[
-        str | None, typer.Option("--units", metavar="A,B", help="Ids of units to read.")
-    ] = None,
-    camera: Annotated[
-        str, typer.Option("--camera", metavar="NAME", help="left, right or body.")
-    ] = "left",
-    likelihood: Annotated[
-        float, typer.Option("--likelihood", metavar="P", help="Keypoints below become missing.")
-    ] = 0.9,
-    check: Annotated[
-        bool, typer.Option("--check", help="Say what was found; write nothing.")
-    ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Replace recordings of before.")] = False,
-    workers: Annotated[
-        int, typer.Option("--workers", metavar="N", min=1, help="Sessions read side by side.")
-    ] = 1,
+    source: Source,
+    out: Out,
+    alf: Alf = False,
+    nwb: Nwb = False,
+    rows: Rows = False,
+    brainsets: Brainsets = False,
+    mat: Mat = False,
+    npz: Npz = False,
+    one: One = None,
+    one_set: OneSet = None,
+    remote: Remote = False,
+    mapping: Mapping = None,
+    session: SessionName = None,
+    regions: Regions = "beryl",
+    trials: TrialRule = "none",
+    min_label: MinLabel = None,
+    min_rate: MinRate = None,
+    sorter: Sorter = None,
+    probes: Probes = None,
+    units: UnitIds = None,
+    camera: Camera = "left",
+    likelihood: Likelihood = 0.9,
+    check: Check = False,
+    again: Again = False,
+    workers: Workers = 1,
     as_json: AsJson = False,
 ) -> None:
     """Make recordings of the files of a laboratory or an archive."""
@@ -110,20 +145,37 @@ def ingest(
         probes=names(probes),
         units=names(units),
     )
-    by_id = _ids(one, one_set)
-    if remote and by_id is None:
+    sources, failed = _sources(Path(source), _ids(one, one_set), remote)
+    outcomes = _made(sources, out, options, reader, again, check, workers) + failed
+    _say(outcomes, out, check, as_json)
+
+
+def _sources(
+    source: Path, by_id: tuple[str, ...] | None, remote: bool
+) -> tuple[dict[Path, str | None], list[Outcome]]:
+    """What to read, with the ids of IBL sessions, and what cannot be."""
+    if by_id is not None:
+        return _located(source, by_id, remote)
+    if remote:
         raise UserError("--remote downloads IBL sessions by their id; add --one or --one-set")
+    return {source: None}, []
+
+
+def _made(
+    sources: dict[Path, str | None],
+    out: Path,
+    options: ReadOptions,
+    reader: str | None,
+    again: bool,
+    check: bool,
+    workers: int,
+) -> list[Outcome]:
     from neuroduet.ingest import ingest as make_recordings
     from neuroduet.ingest import plan
 
-    failed: list[Outcome] = []
-    sources: dict[Path, str | None] = {Path(source): None}
-    if by_id is not None:
-        sources, failed = _located(Path(source), by_id, remote)
     jobs = plan(sources, out, options, reader=reader, again=again, check=check)
     with counted("sessions") as report:
-        outcomes = [*make_recordings(jobs, workers=workers, report=report), *failed]
-    _say(outcomes, out, check, as_json)
+        return list(make_recordings(jobs, workers=workers, report=report))
 
 
 def _chosen(flags: dict[str, bool], one: str | None, one_set: str | None) -> str | None:
@@ -189,7 +241,7 @@ def _located(
 def _say(outcomes: Sequence[Outcome], out: Path, check: bool, as_json: bool) -> None:
     failed = [one for one in outcomes if one.status == "failed"]
     if as_json:
-        write(json.dumps([one.as_dict() for one in outcomes], indent=1))
+        write_json(outcomes)
     else:
         _print(outcomes, out, check)
     if failed:

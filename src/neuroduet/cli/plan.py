@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from neuroduet.console import print_table, write
-from neuroduet.errors import UserError
-from neuroduet.options import AsJson, ConfigFile, Settings, configured
+from neuroduet.cli.paths import require_data
+from neuroduet.console import print_table, working, write_json
+from neuroduet.options import AsJson, ConfigFile, Preset, Settings, configured
 
 SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def plan(
-    preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Preset to train, as in `train`.")
-    ] = "duet",
+    preset: Preset = "duet",
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR", help="Recordings to take the numbers from."),
@@ -59,8 +56,8 @@ def plan(
 ) -> None:
     """Calculate disk, memory, parameters and hours of a training."""
     resolved = configured(preset, config, settings or [])
-    if data is not None and not data.exists():
-        raise UserError(f"there is nothing at {data}; give a recording (.h5) or a folder of them")
+    if data is not None:
+        require_data(data)
     from neuroduet.training.plan import STEP_MS, TFLOPS, Extent, measure_extent, plan_training
 
     given: dict[str, Any] = {
@@ -71,7 +68,8 @@ def plan(
         "rate_hz": rate_hz,
         "recorded_s": recorded_s,
     }
-    known = Extent() if data is None else measure_extent(data, resolved)
+    with working("measuring the recordings"):
+        known = Extent() if data is None else measure_extent(data, resolved)
     found = plan_training(
         resolved,
         replace(known, **{name: value for name, value in given.items() if value is not None}),
@@ -79,7 +77,7 @@ def plan(
         step_ms=STEP_MS if step_ms is None else step_ms,
     )
     if as_json:
-        write(json.dumps(found, indent=1))
+        write_json(found)
     else:
         print_table(("", f"{preset}, by calculation"), rows(found))
 

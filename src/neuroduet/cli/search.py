@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.console import print_table, write, write_next
+from neuroduet.console import counted, print_table, write, write_json, write_next
 from neuroduet.errors import UserError
 from neuroduet.options import (
+    PRESET_NAMES,
+    AsJson,
     ConfigFile,
     Data,
     OutDir,
     Seed,
     Sessions,
     Settings,
+    among,
     budget,
     configured,
     names,
@@ -34,7 +37,13 @@ def search(
     data: Data,
     out: OutDir,
     preset: Annotated[
-        str | None, typer.Option("--preset", metavar="NAME", help="Preset to search around; duet.")
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Preset to search around; duet.",
+            autocompletion=among(PRESET_NAMES),
+        ),
     ] = None,
     pretrained: Annotated[
         Path | None,
@@ -68,6 +77,7 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the search that --out holds.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train many trials and keep the best settings."""
     for path in (data, pretrained) if pretrained else (data,):
@@ -94,10 +104,14 @@ def search(
         pretrained=None if pretrained is None else pretrained.absolute(),
     )
     machines = Machines(workers=workers, gpus=gpus, address=address)
-    found = run_search(plan=plan, machines=machines, resume=resume)
+    with counted("trials") as report:
+        found = run_search(plan=plan, machines=machines, resume=resume, report=report)
     write_search(found, out / "search.svg")
-    _show(found, out)
     best = best_trial(found)
+    if as_json:
+        write_json({"folder": out, "best": None if best is None else best.number, "trials": found})
+        return
+    _show(found, out)
     if best is not None:
         _next(best, data, out, sessions, preset=None if finetuning else shared.preset)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ from neuroduet.data.schema import (
     subject_id,
 )
 from neuroduet.errors import UserError
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "check",
@@ -121,6 +124,7 @@ def load(path: Path | str, lazy: bool = True) -> Data:
         raise UserError(f"no recording at {path}; give the path of an .h5 file")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path} is not an HDF5 file; recordings are written by neuroduet.save")
+    log.debug("opening %s", path)
     with reading(path):
         return _loaded_from(path, lazy)
 

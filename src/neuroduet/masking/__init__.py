@@ -46,6 +46,7 @@ from neuroduet.masking.modalities import (
     self_behaviour,
     self_spike,
 )
+from neuroduet.plugins import find_plugin, plugin_names
 from neuroduet.types import Batch, Masks
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "draw",
     "hide",
     "region_index",
+    "scheme_of",
     "to_masks",
 ]
 
@@ -139,7 +141,7 @@ def draw(
         own = (chosen == index).nonzero()[:, 0]
         if len(own) == 0:
             continue
-        drawn = SCHEMES[name](batch, draw)
+        drawn = scheme_of(name)(batch, draw)
         for whole, part in ((hidden, drawn.hidden), (scored, drawn.scored)):
             for modality, mask in part.items():
                 whole[modality] = _with_rows(whole[modality], own, mask)
@@ -165,6 +167,24 @@ def _with_rows(whole: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
     return whole
 
 
+def scheme_of(name: str) -> Scheme:
+    """The masking scheme of that name: ours, or one that another package adds.
+
+    Args:
+        name: Key of :data:`SCHEMES` or name of a plugin (:mod:`neuroduet.plugins`).
+
+    Raises:
+        UserError: There is none, or it cannot be imported.
+    """
+    if name in SCHEMES:
+        return SCHEMES[name]
+    found: Scheme | None = find_plugin("neuroduet.schemes", name, SCHEMES)
+    if found is None:
+        known = [*SCHEMES, *plugin_names("neuroduet.schemes", SCHEMES)]
+        raise unknown("masking scheme", name, known)
+    return found
+
+
 def drawable(schemes: Mapping[str, float], has_regions: bool) -> list[str]:
     """Names of the schemes that a session can be trained with.
 
@@ -179,8 +199,7 @@ def drawable(schemes: Mapping[str, float], has_regions: bool) -> list[str]:
         UserError: A scheme's name is unknown, or nothing is left.
     """
     for name in schemes:
-        if name not in SCHEMES:
-            raise unknown("masking scheme", name, SCHEMES)
+        scheme_of(name)
     names = [name for name, weight in schemes.items() if weight > 0]
     left = [name for name in names if has_regions or name not in REGION_SCHEMES]
     if not left:

@@ -30,7 +30,7 @@ def draw_evaluation(found: Evaluation, folder: Path) -> list[Path]:
         and bouts and transitions.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    steps = [_frame_s(one.timestamps) for one in found.recordings]
+    steps = [frame_duration(one.timestamps) for one in found.recordings]
     written = []
     for one, truth, answer, frame_s in zip(
         found.recordings, found.truth, found.answers, steps, strict=True
@@ -49,8 +49,7 @@ def draw_evaluation(found: Evaluation, folder: Path) -> list[Path]:
     if found.matched:
         return written
     predicted = [answer.classes for answer in found.answers]
-    known = {round(step, 6) for step in steps if step is not None}
-    common_s = steps[0] if len(known) == 1 and None not in steps else None
+    common_s = common_duration(steps)
     matrix = confusion_matrix(found.truth, predicted, found.classes)
     bouts = bouts_and_transitions(found.truth, predicted, found.classes, frame_s=common_s)
     return [
@@ -68,10 +67,14 @@ def draw_grid(table: pd.DataFrame, path: Path, metrics: Sequence[str] = SCORES) 
 
 def draw_density(table: pd.DataFrame, path: Path, metrics: Sequence[str] = SCORES) -> Path | None:
     """Draw a table of scores by number of labels; ``None`` if it holds no such metric."""
-    several = table["features"].nunique() > 1
-    named = table.assign(model=table["model"] + ", " + table["features"]) if several else table
-    drawn = density_curves(named, metrics)
+    drawn = density_curves(with_features(table), metrics)
     return None if drawn is None else write_plate(drawn, path)
+
+
+def with_features(table: pd.DataFrame) -> pd.DataFrame:
+    """A score table whose models are named with their features, where these differ."""
+    several = table["features"].nunique() > 1
+    return table.assign(model=table["model"] + ", " + table["features"]) if several else table
 
 
 def write_plate(drawn: Plate, path: Path) -> Path:
@@ -81,7 +84,13 @@ def write_plate(drawn: Plate, path: Path) -> Path:
     return path
 
 
-def _frame_s(timestamps: np.ndarray | None) -> float | None:
+def common_duration(steps: Sequence[float | None]) -> float | None:
+    """Time between frames (s) of all recordings, ``None`` if they differ or one is unknown."""
+    known = {round(step, 6) for step in steps if step is not None}
+    return steps[0] if len(known) == 1 and None not in steps else None
+
+
+def frame_duration(timestamps: np.ndarray | None) -> float | None:
     """Typical time between frames (s), ``None`` if unknown."""
     known = timestamps is not None and len(timestamps) > 1
     return float(np.median(np.diff(timestamps))) if known and timestamps is not None else None

@@ -43,6 +43,8 @@ def ethogram(
     *,
     title: str,
     frame_s: float | None = None,
+    first: int = 0,
+    name: str = "ethogram",
 ) -> Plate:
     """Draw what an animal did, what the model says it did, and how sure the model is.
 
@@ -53,6 +55,8 @@ def ethogram(
         names: Names of the classes.
         title: Name of the recording.
         frame_s: Duration of a frame (s); the axis counts frames if not given.
+        first: Number of the first frame, where this is a stretch of a recording.
+        name: Identifier, unique in the page.
 
     Returns:
         The plate.
@@ -60,7 +64,8 @@ def ethogram(
     step = -(-len(predicted) // COLUMNS)
     colours = class_colours(len(names))
     rows = [("model", predicted)] if truth is None else [("human", truth), ("model", predicted)]
-    extent = (0.0, len(predicted) * (frame_s or 1.0), 0.0, 1.0)
+    unit = frame_s or 1.0
+    extent = (first * unit, (first + len(predicted)) * unit, 0.0, 1.0)
     height_in = 0.3 * len(rows) + 0.2 * len(names) + 1.0
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     axes = figure.subplots(
@@ -76,11 +81,12 @@ def ethogram(
     axes[0].set_title(short(title, 60))
     shown = "" if step == 1 else f" Every {step}th frame is shown."
     human = "" if truth is None else "Top: what a human said, empty where nobody did. "
+    place = "Top" if truth is None else "Middle"
     return plate(
         figure,
-        name="ethogram",
+        name=name,
         title=f"Ethogram of {title}",
-        caption=f"{human}Middle: the model's class of every frame. Bottom: its probability of "
+        caption=f"{human}{place}: the model's class of every frame. Bottom: its probability of "
         f"every class, from 0 (dark) to 1 (bright).{shown}",
     )
 

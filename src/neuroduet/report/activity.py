@@ -1,4 +1,4 @@
-"""Figures of predicted against observed activity."""
+"""Figures of trial averages of predicted and observed activity, and the units to draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from neuroduet.report.style import (
     INK,
     MODEL,
     OBSERVED,
-    PALE,
     PALETTE,
     Plate,
     decimal,
@@ -22,17 +21,26 @@ from neuroduet.report.style import (
 )
 
 BEST, WORST = 4, 2
-RASTERS = 3
-MAX_TRIALS = 60
-MAX_TICKS = 12000
+FEWEST_SPIKES = 50
+"""Units with fewer spikes in test windows are passed over: their bits per spike are luck."""
+
 JOINED_WINDOWS = 4
-SMOOTHING_S = 0.03
+SMOOTHING_S = 0.04
 """Standard deviation of the Gaussian that smooths averaged counts for the eye (s)."""
 
 
 def chosen_units(activity: Activity) -> list[int]:
-    """The best units, then the worst, each once."""
+    """The best units, then the worst, each once.
+
+    Args:
+        activity: Predicted activity; units with few spikes count only where there are no others.
+    """
     ranked = activity.ranked().tolist()
+    if activity.is_poisson and np.isfinite(activity.bin_size_s):
+        seen = np.where(activity.valid[:, :, None], activity.observed, 0.0)
+        spikes = seen.sum(axis=(0, 1)) * activity.bin_size_s
+        lively = [unit for unit in ranked if spikes[unit] > FEWEST_SPIKES - 0.5]
+        ranked = lively if len(lively) >= BEST + WORST else ranked
     best = ranked[:BEST]
     return best + [unit for unit in ranked[-WORST:] if unit not in best]
 
@@ -86,7 +94,7 @@ def unit_averages(found: Predicted, start_s: float, name: str, event: str) -> Pl
             _averages(axes, found, activity, unit, start_s)
         else:
             _joined(axes, activity, unit)
-        axes.set_title(_unit_title(activity, unit))
+        axes.set_title(unit_title(activity, unit))
         axes.set_xlabel(f"time from {event} (s)" if by_trial else "time (s), windows joined")
     for axes in panels[::3]:
         axes.set_ylabel(label)
@@ -121,7 +129,7 @@ def _averages(axes: Axes, found: Predicted, activity: Activity, unit: int, start
             if values is activity.observed and activity.is_poisson:
                 mean = smoothed(mean, bin_s, seen)
             axes.plot(time[seen], mean[seen], color=colour_, linestyle=style, linewidth=width)
-    _event_line(axes, start_s)
+    event_line(axes, start_s)
 
 
 def _joined(axes: Axes, activity: Activity, unit: int) -> None:
@@ -136,12 +144,14 @@ def _joined(axes: Axes, activity: Activity, unit: int) -> None:
     axes.plot(time, predicted[valid], color=MODEL, linestyle=(0, (4, 1.5)), linewidth=1.8)
 
 
-def _event_line(axes: Axes, start_s: float, color: str = INK) -> None:
+def event_line(axes: Axes, start_s: float, color: str = INK) -> None:
+    """Mark time 0, where the window begins before it (s)."""
     if start_s < 0:
         axes.axvline(0.0, color=color, linewidth=0.8, linestyle=":")
 
 
-def _unit_title(activity: Activity, unit: int) -> str:
+def unit_title(activity: Activity, unit: int) -> str:
+    """A unit's name and score."""
     measure = "bits/spike" if activity.is_poisson else "R²"
     return f"{short(str(activity.units[unit]), 16)}: {decimal(activity.score[unit])} {measure}"
 
@@ -172,6 +182,10 @@ def _caption(found: Predicted, activity: Activity, shown: int, by_trial: bool) -
     ranked = f"The {min(shown, BEST)} best predicted units"
     if shown > BEST:
         ranked += f", then the {shown - BEST} worst predicted"
+    if activity.is_poisson:
+        ranked += (
+            f" (of those with {FEWEST_SPIKES} spikes or more in test windows, if enough have)"
+        )
     smoothing = (
         f" Observed spikes are smoothed (Gaussian, s.d. {1000 * SMOOTHING_S:.0f} ms); predictions "
         "are not."
@@ -182,114 +196,4 @@ def _caption(found: Predicted, activity: Activity, shown: int, by_trial: bool) -
     return (
         f"{ranked}: {what}. The activity was predicted from the behaviours alone, without seeing "
         f"any spike of these windows.{smoothing}"
-    )
-
-
-@styled
-def unit_rasters(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
-    """Draw single trials of the best units: spikes above, predicted rates below.
-
-    Args:
-        found: Predictions of a session.
-        start_s: Time of the first bin's left edge relative to ``event`` (s).
-        name: Identifier of the figure.
-        event: What time is counted from.
-
-    Returns:
-        The plate, or ``None`` without activity.
-    """
-    activity = found.activity
-    units = activity.ranked()[:RASTERS].tolist() if activity is not None else []
-    if activity is None or not units:
-        return None
-    order = trial_order(found.condition)
-    figure, panels = grid(2 * len(units), len(units), 2.3)
-    for column, unit in enumerate(units):
-        above, below = panels[column], panels[len(units) + column]
-        _raster_column(above, below, activity, unit, order, start_s)
-        below.set_xlabel(f"time from {event} (s)")
-        for axes in (above, below):
-            _boundaries(axes, found.condition[order])
-    word = "trial" if bool((found.trial >= 0).any()) else "window"
-    panels[0].set_ylabel(f"{word}: observed")
-    panels[len(units)].set_ylabel(f"{word}: predicted")
-    return plate(
-        figure,
-        name=name,
-        title="Single trials",
-        caption=_raster_caption(found, len(order), word, activity.is_poisson),
-    )
-
-
-def _raster_column(
-    above: Axes, below: Axes, activity: Activity, unit: int, order: np.ndarray, start_s: float
-) -> None:
-    """One unit: what it did above, what was predicted below."""
-    bin_s = activity.bin_size_s if np.isfinite(activity.bin_size_s) else 1.0
-    stop_s = start_s + activity.valid.shape[1] * bin_s
-    extent = (start_s, stop_s, len(order), 0.0)
-    observed, predicted = (
-        np.where(activity.valid, values[:, :, unit], np.nan)[order]
-        for values in (activity.observed, activity.predicted)
-    )
-    if activity.is_poisson:
-        _ticks(above, observed, start_s, bin_s)
-        above.set(xlim=(start_s, stop_s), ylim=(len(order), 0.0))
-    else:
-        above.imshow(observed, aspect="auto", extent=extent, interpolation="nearest")
-    image = below.imshow(predicted, aspect="auto", extent=extent, interpolation="nearest")
-    label = "rate (Hz)" if activity.is_poisson else "activity"
-    below.figure.colorbar(image, ax=below, label=label)
-    above.set_title(_unit_title(activity, unit))
-    # Predicted rates are drawn in dark blue to yellow on any page: ink could vanish there.
-    _event_line(above, start_s, INK if activity.is_poisson else PALE)
-    _event_line(below, start_s, PALE)
-
-
-def trial_order(condition: np.ndarray) -> np.ndarray:
-    """Windows to draw: condition by condition, in order of time, thinned evenly to a page's worth.
-
-    Args:
-        condition: Condition of each window, -1 if unknown; ``(W,)``.
-
-    Returns:
-        Indices of at most :data:`MAX_TRIALS` windows.
-    """
-    known = np.flatnonzero(condition >= 0)
-    if len(known) > MAX_TRIALS:
-        known = known[np.linspace(0, len(known) - 1, MAX_TRIALS).round().astype(np.int64)]
-    return known[np.argsort(condition[known], kind="stable")]
-
-
-def _ticks(axes: Axes, rates: np.ndarray, start_s: float, bin_s: float) -> None:
-    """Bins with spikes as short vertical lines, in one path."""
-    row, column = np.nonzero(np.nan_to_num(rates) > 0)
-    x = start_s + (column + 0.5) * bin_s
-    gap = np.full(len(x), np.nan)
-    axes.plot(
-        np.stack([x, x, gap], axis=1).ravel(),
-        np.stack([row + 0.1, row + 0.9, gap], axis=1).ravel(),
-        color=OBSERVED,
-        linewidth=0.8,
-        solid_capstyle="butt",
-        rasterized=len(x) > MAX_TICKS,
-    )
-
-
-def _boundaries(axes: Axes, condition: np.ndarray) -> None:
-    for row in np.flatnonzero(np.diff(condition)) + 1:
-        axes.axhline(int(row), color=PALETTE[3], linewidth=1.0)
-
-
-def _raster_caption(found: Predicted, shown: int, word: str, is_poisson: bool) -> str:
-    names = found.condition_names
-    grouped = (
-        f" sorted by {', then '.join(names)} (separated by lines) and by time within each"
-        if len(names) > 1
-        else " in order of time"
-    )
-    marks = "each tick is a bin with at least one spike" if is_poisson else "observed activity"
-    return (
-        f"The best predicted units in {shown} of {len(found.condition)} {word}s,{grouped}. "
-        f"Above: {marks}. Below: the rate predicted for the same {word} from its behaviours."
     )

@@ -92,8 +92,7 @@ def _draw_curves(axes: Axes, curves: Sequence[np.ndarray], mark_best: bool) -> N
         return
     tops = np.stack([curve[curve[:, 1].argmax()] for curve in curves])
     axes.plot(tops[:, 0], tops[:, 1], "o", color=MODEL, markersize=4.5, linestyle="")
-    text = f"best {decimal(tops[:, 1].max())}"
-    axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right")
+    axes.set_title(f"best {decimal(tops[:, 1].max())}", loc="right", fontsize=8.0)
 
 
 @styled
@@ -127,7 +126,7 @@ def score_dots(scores: pd.DataFrame, found: Sequence[Headline], main: str) -> Pl
     return plate(
         figure,
         name="scores",
-        title="Scores of every session",
+        title="Every model beside the others",
         caption="Test windows. Dot: one session; bar: mean over sessions; dotted line: null; "
         "dashed line: oracle (the best possible prediction, known for simulated data only).",
     )

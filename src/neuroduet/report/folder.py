@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from neuroduet.data.boundary import read_npz, require_small_parquet
 from neuroduet.errors import UserError
 from neuroduet.plain import read_yaml
 from neuroduet.report.tables import COLUMNS
+from neuroduet.tasks.export import file_name
 
 T = TypeVar("T")
 
@@ -33,6 +34,8 @@ class RunFolder:
         curves: Learning curves of the run or of each member: name and table.
         sessions: Descriptions of the sessions, by session id (``model/config.json``).
         scores: ``scores.csv``, or ``None``.
+        baselines: ``baselines.csv``, or ``None``.
+        nulls: ``scores_nulls.csv``, or ``None``.
         units: ``scores_units.parquet``, or ``None``.
         embeddings: ``embeddings.parquet`` or ``embeddings.csv``, or ``None``.
         predictions: Prediction file of each session, by session id.
@@ -46,6 +49,8 @@ class RunFolder:
     curves: tuple[tuple[str, pd.DataFrame], ...]
     sessions: dict[str, dict[str, Any]]
     scores: pd.DataFrame | None
+    baselines: pd.DataFrame | None
+    nulls: pd.DataFrame | None
     units: pd.DataFrame | None
     embeddings: pd.DataFrame | None
     predictions: dict[str, Path]
@@ -67,6 +72,7 @@ def read_folder(run: Path) -> RunFolder:
     if not run.is_dir():
         raise UserError(f"there is no run folder at {run}; give the --out of train or finetune")
     notes: list[str] = []
+    sessions = _sessions(run, notes)
     text = _read(run / "config.yaml", Path.read_text, notes, "the settings of the run") or ""
     return RunFolder(
         path=run,
@@ -74,8 +80,10 @@ def read_folder(run: Path) -> RunFolder:
         config_text=text,
         environment=_read(run / "env.json", _json, notes, "versions and machine") or {},
         curves=_curves(run, notes),
-        sessions=_sessions(run, notes),
-        scores=_read(run / "scores.csv", _scores, notes, "`neuroduet evaluate` writes it"),
+        sessions=sessions,
+        scores=_read(run / "scores.csv", read_scores, notes, "`neuroduet evaluate` writes it"),
+        baselines=_optional(run / "baselines.csv", read_scores, notes),
+        nulls=_optional(run / "scores_nulls.csv", _nulls, notes),
         units=_read(
             run / "scores_units.parquet",
             lambda path: _table(path, ("unit", "metric", "value")),
@@ -83,7 +91,7 @@ def read_folder(run: Path) -> RunFolder:
             "`neuroduet evaluate` writes it",
         ),
         embeddings=_embeddings(run, notes),
-        predictions=_predictions(run, notes),
+        predictions=_predictions(run, sessions, notes),
         missing=tuple(notes),
     )
 
@@ -124,6 +132,11 @@ def _read(
     return None
 
 
+def _optional(path: Path, reader: Callable[[Path], T], notes: list[str]) -> T | None:
+    """Read one file that need not be there."""
+    return _read(path, reader, notes, "") if path.exists() else None
+
+
 def _yaml(path: Path) -> dict[str, Any]:
     values = read_yaml(path.read_bytes())
     if not isinstance(values, dict):
@@ -154,15 +167,36 @@ def _require_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
         raise ValueError(f"it lacks the columns {', '.join(absent)}")
 
 
-def _scores(path: Path) -> pd.DataFrame:
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read a score table.
+
+    Args:
+        path: A CSV file as ``evaluate`` and ``baselines`` write it.
+
+    Returns:
+        Its rows; numbers that are none are ``nan``.
+
+    Raises:
+        ValueError: A column is missing.
+    """
     # A session called "nan" or "001" is a name, not a number.
     names = ("model", "session", "task", "target", "metric", "split")
     table = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False)
     _require_columns(table, COLUMNS)
     numbers = {
         name: pd.to_numeric(table[name], errors="coerce")
-        for name in ("value", "n", "null", "oracle")
+        for name in ("value", "n", "null", "oracle", "p_value")
+        if name in table.columns
     }
+    return table.assign(**numbers)
+
+
+def _nulls(path: Path) -> pd.DataFrame:
+    names = ("model", "session", "task", "target", "metric", "null", "split")
+    table = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False)
+    columns = ("value", "draws", "null_mean", "null_sd", "p_value")
+    _require_columns(table, (*names, *columns))
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in columns}
     return table.assign(**numbers)
 
 
@@ -205,8 +239,10 @@ def _embeddings(run: Path, notes: list[str]) -> pd.DataFrame | None:
     )
 
 
-def _predictions(run: Path, notes: list[str]) -> dict[str, Path]:
-    found = {path.stem: path for path in sorted((run / "predictions").glob("*.npz"))}
-    if not found:
+def _predictions(run: Path, sessions: Mapping[str, Any], notes: list[str]) -> dict[str, Path]:
+    """Prediction files by session id; a file of an unknown session goes by its own name."""
+    ids = {file_name(name): name for name in sessions}
+    paths = sorted((run / "predictions").glob("*.npz"))
+    if not paths:
         notes.append("predictions/ holds no sessions (`neuroduet predict` writes them)")
-    return found
+    return {ids.get(path.stem, path.stem): path for path in paths}

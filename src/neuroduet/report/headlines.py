@@ -32,6 +32,7 @@ class Headline:
         oracle: The best possible score (``nan`` if unknown).
         rival: Name of the best linear baseline; empty if none was scored.
         rival_value: Its score.
+        p_value: The largest p-value of the sessions (``nan`` if there are no nulls).
     """
 
     task: str
@@ -42,6 +43,7 @@ class Headline:
     oracle: float
     rival: str
     rival_value: float
+    p_value: float = float("nan")
 
     def share(self, value: float) -> float:
         """Where a score lies between null (0) and oracle (1); ``nan`` if either is unknown."""
@@ -66,15 +68,16 @@ def main_model(scores: pd.DataFrame, preset: str | None) -> str | None:
     return next((name for name in models if name not in known), models[0] if models else None)
 
 
-def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
+def headlines(table: pd.DataFrame, model: str, detailed: bool = False) -> list[Headline]:
     """The primary score of every task and target a model answered.
 
     Args:
         table: See :func:`summary_table`.
         model: One of its models.
+        detailed: Include :data:`DETAILED_TASKS`.
 
     Returns:
-        In the order of the table, without :data:`DETAILED_TASKS` and without single channels.
+        In the order of the table, without single channels.
     """
     found: list[Headline] = []
     if model not in table.columns:  # scored on another split than the table shows
@@ -83,8 +86,13 @@ def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
     for task, target in questions:
         rows = select(table, task, target)
         metric = next((name for name in PRIMARY_METRICS if name in rows.index), None)
-        single = task in DETAILED_TASKS or CHANNEL.search(target) is not None
-        if single or metric is None or not np.isfinite(rows.at[metric, model]):
+        part = task in DETAILED_TASKS and not detailed
+        if (
+            part
+            or CHANNEL.search(target)
+            or metric is None
+            or not np.isfinite(rows.at[metric, model])
+        ):
             continue
         row = rows.loc[metric]
         rivals = {m: row[m] for m in LINEAR_MODELS if m in row.index and np.isfinite(row[m])}
@@ -98,6 +106,7 @@ def headlines(table: pd.DataFrame, model: str) -> list[Headline]:
             oracle=float(row["oracle"]),
             rival=rival,
             rival_value=float(rivals.get(rival, np.nan)),
+            p_value=float(row["p_value"]) if "p_value" in row.index else float("nan"),
         )
         found.append(headline)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,6 +27,8 @@ from neuroduet.report.style import (
 
 MAX_REGIONS = 20
 MAX_NAMES = 24
+TURNS = 6
+"""In how many turns the points of crowded maps are drawn."""
 
 UNIT_QUESTIONS = {
     "encoding": "predicted from the behaviours",
@@ -189,9 +193,10 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, kind: str) -> N
     pixels = len(points) > CRAMPED
     if rest.any():
         axes.plot(*points[rest].T, ".", color=GREY, alpha=0.4, rasterized=pixels)
-    for name, (colour, marker) in marks.items():
+    # In turns: a region drawn last would cover all others.
+    for turn, (name, (colour, marker)) in product(range(TURNS), marks.items()):
         axes.plot(
-            *points[labels == name].T,
+            *points[labels == name][turn::TURNS].T,
             marker,
             color=colour,
             alpha=0.65,

@@ -37,6 +37,7 @@ behaviour is that of somebody who saw the whisker.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -53,6 +54,7 @@ def simulate(
     size: Size = "small",
     nonlinear: float = 1.0,
     memory: float = 1.0,
+    report: Callable[[int, int, float], None] = lambda done, total, value: None,
 ) -> list[Path]:
     """Write one recording per session, ``<session id>.h5``, each of another animal.
 
@@ -64,6 +66,7 @@ def simulate(
             (350, 350-490).
         nonlinear: From 0 (log-linear in lagged behaviour) to 1.
         memory: Factor on the time constants of the private latents, above 0; 100-300 ms at 1.
+        report: Told how many sessions are written, of how many, and NaN.
 
     Returns:
         The files, in the order of the session index.
@@ -87,6 +90,7 @@ def simulate(
         path = out / f"{recording.session.id}.h5"
         save(recording, path)
         paths.append(path)
+        report(len(paths), sessions, float("nan"))
     return paths
 
 

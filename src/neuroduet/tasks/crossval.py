@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ from neuroduet.tasks.export import file_name
 from neuroduet.tasks.run import COLUMNS
 from neuroduet.training.files import write_text
 from neuroduet.training.fit import check_folder, run_jobs
-
-log = logging.getLogger(__name__)
 
 TEXTS = ("model", "session", "task", "target", "metric", "split")
 """Columns of a score table that are text, whatever a session is called."""
@@ -84,6 +81,7 @@ def cross_validate(
     sessions: Sequence[str] | None = None,
     workers: int | None = None,
     resume: bool = False,
+    report: Callable[[int, int, float], None] = lambda done, total, value: None,
 ) -> CrossValidation:
     """Train and score every preset on every fold with every seed, and compare them.
 
@@ -104,6 +102,7 @@ def cross_validate(
         workers: Runs at the same time, each in a process of its own; ``None`` for as many as there
             are cores, 1 for this process alone.
         resume: Go on with what ``out`` holds; what is finished is not repeated.
+        report: Told how many runs and baselines are done, of how many, and NaN.
 
     Returns:
         The tables.
@@ -130,7 +129,7 @@ def cross_validate(
         check_folder(run.folder, run.config, resume=True)
         if not (run.folder / "scores.csv").is_file():
             jobs.append((train_and_score, (run.config, data, run.folder, names, tasks)))
-    _work(jobs, workers)
+    _work(jobs, workers, report)
     return _conclude(out, runs, tables, ratios)
 
 
@@ -246,14 +245,16 @@ def _test_to_train(data: Path, config: Config, sessions: list[str] | None) -> di
     return {s.info.id: len(s.indices("test")) / len(s.indices("train")) for s in opened}
 
 
-def _work(jobs: Sequence[Job], workers: int | None) -> None:
+def _work(
+    jobs: Sequence[Job], workers: int | None, report: Callable[[int, int, float], None]
+) -> None:
     """Do the jobs, in parallel processes or one after the other in this one."""
     if workers != 1 and len(jobs) > 1:
-        run_jobs(jobs, workers)
+        run_jobs(jobs, workers, report)
         return
-    for done, (function, arguments) in enumerate(jobs):
-        log.info("job %d of %d", done + 1, len(jobs))
+    for done, (function, arguments) in enumerate(jobs, start=1):
         function(*arguments)
+        report(done, len(jobs), float("nan"))
 
 
 def _conclude(

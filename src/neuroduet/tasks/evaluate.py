@@ -17,7 +17,7 @@ from neuroduet.tasks.imposters import deeds_by_session
 from neuroduet.tasks.measure import ScoredWindows, UnitRow, measure
 from neuroduet.tasks.nulls import IMPOSTER, Null
 from neuroduet.tasks.oracle import Oracle
-from neuroduet.tasks.questions import Notebook
+from neuroduet.tasks.questions import Notebook, Progress
 from neuroduet.tasks.regions import Embedder, RegionReadout
 from neuroduet.tasks.scoring import conditions
 from neuroduet.tasks.task import USUAL, ActivityOptions, SessionData, Task
@@ -52,6 +52,7 @@ def evaluate(
     options: ActivityOptions = USUAL,
     notebook: Notebook | None = None,
     nulls: int = 0,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score predictors on the windows of a split.
 
@@ -73,6 +74,8 @@ def evaluate(
         notebook: Where answers to many questions are kept meanwhile, and who is told of progress.
         nulls: Draws of every null (:mod:`neuroduet.tasks.nulls`); 0 for none. Each scores all
             answers anew, and each imposter session is one more prediction.
+        progress: Told which task of which session comes next, how many are done, and how many
+            there are.
 
     Returns:
         The scores. ``oracle`` is filled in for the activity of simulated sessions.
@@ -90,13 +93,16 @@ def evaluate(
     units: list[UnitRow] = []
     chance: list[Null] = []
     deeds = deeds_by_session(sessions, split, batch_size) if nulls else {}
-    for session in sessions:
+    for place, session in enumerate(sessions):
         windows = replace(
             _windows(session, split, batch_size, blind, options),
             draws=nulls,
             others=tuple(d for name, d in deeds.items() if name != session.info.id)[:nulls],
         )
-        for name in names:
+        for index, name in enumerate(names):
+            if progress is not None:
+                count = len(sessions) * len(names)
+                progress(f"{session.info.id}: {name}", place * len(names) + index, count)
             task = TASKS[name]
             if not isinstance(task, RegionReadout) and windows.batches:
                 if tasks is not None and not task.variants(session.info, options):

@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import zipfile
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ def predict_run(
     out: Path | str,
     continuous: bool = False,
     overlap: float = OVERLAP,
+    report: Callable[[int, int, float], None] = lambda done, total, value: None,
 ) -> list[Path]:
     """Write what a run predicts for every window of every split, or for whole recordings.
 
@@ -64,6 +65,7 @@ def predict_run(
         out: Folder to write.
         continuous: Predict whole recordings.
         overlap: Share of a window that it has in common with the next one, then.
+        report: Told how many recordings are predicted, of how many, and NaN.
 
     Returns:
         The files, in the order of the sessions' ids.
@@ -74,7 +76,9 @@ def predict_run(
     """
     model = load_run(run)
     written: list[Path] = []
-    for session in open_known_sessions(model, data):
+    sessions = open_known_sessions(model, data)
+    for session in sessions:
+        log.debug("predicting session '%s' of %s", session.info.id, session.path)
         taken = {path.stem.lower() for path in written}
         path = Path(out) / f"{new_file_name(session.info.id, taken)}.npz"
         predictor = as_predictor(model, [session])
@@ -84,6 +88,7 @@ def predict_run(
             found = session_predictions(predictor, session)
         write_bytes(path, npz_bytes(found))
         written.append(path)
+        report(len(written), len(sessions), float("nan"))
     return written
 
 

@@ -28,6 +28,35 @@ Progress = Callable[[str, int, int], None]
 """Told what is being answered, how many questions are done, and how many there are."""
 
 
+@dataclass
+class Whole:
+    """Progress of something with parts, of which one has questions or parts of its own.
+
+    Attributes:
+        progress: Told of the whole.
+        done: Parts that are done.
+        count: Parts that there are.
+        furthest: Share of the part at hand that was told of.
+    """
+
+    progress: Progress
+    done: int = 0
+    count: int = 1
+    furthest: float = 0.0
+
+    def next(self, about: str, done: int, count: int) -> None:
+        """Take note of the part that comes next, and tell of it."""
+        self.done, self.count, self.furthest = done, count, 0.0
+        self.progress(about, done, count)
+
+    def asked(self, about: str, done: int, count: int) -> None:
+        """Tell how far the part at hand is; never less far than before, as in a second batch."""
+        if done < self.furthest * count:
+            return
+        self.furthest = done / count
+        self.progress(about, self.done * count + done, self.count * count)
+
+
 @runtime_checkable
 class AnswersUnits(Protocol):
     """A predictor with a short way to answer questions about units."""

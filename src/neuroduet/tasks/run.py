@@ -21,7 +21,7 @@ from neuroduet.tasks.export import embed_run, predict_run
 from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.tasks.nulls import Null
 from neuroduet.tasks.oracle import oracles
-from neuroduet.tasks.questions import Notebook, Progress
+from neuroduet.tasks.questions import Notebook, Progress, Whole
 from neuroduet.tasks.task import USUAL, ActivityOptions, Task
 from neuroduet.training.files import write_bytes, write_text
 from neuroduet.training.runs import load_run
@@ -84,7 +84,7 @@ def evaluate_run(
         options: How the activity tasks are asked.
         precision: ``bf16`` computes the activity tasks in half precision, about twice as fast
             where the processor knows it; scores differ in the third decimal.
-        progress: Told how far the activity tasks are.
+        progress: Told what is scored, how much is done, and how much there is.
         nulls: Draws of every null (:mod:`neuroduet.tasks.nulls`); 0 for none. Scores then have the
             columns :data:`NULL_COLUMNS` too, from the null ``shifted`` (``shuffled`` for regions),
             and all nulls are written to ``<name>_nulls.csv``.
@@ -103,9 +103,19 @@ def evaluate_run(
     path = Path(run) / "scores.csv" if out is None else Path(out)
     partial = path.with_name(f"{path.name}.partial")
     asked = (tasks, options, precision)
-    notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), progress)
+    whole = Whole(progress or (lambda about, done, count: None))
+    notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), whole.asked)
     predictor = as_predictor(model, opened)
-    found = evaluate([predictor], opened, tasks, options=options, notebook=notebook, nulls=nulls)
+    log.debug("scoring %s on %d sessions of %s", run, len(opened), data)
+    found = evaluate(
+        [predictor],
+        opened,
+        tasks,
+        options=options,
+        notebook=notebook,
+        nulls=nulls,
+        progress=whole.next,
+    )
     table = _write(found, path)
     partial.unlink(missing_ok=True)
     return table
@@ -125,6 +135,8 @@ def baselines(
     config: Config | None = None,
     networks: bool = False,
     options: ActivityOptions = USUAL,
+    progress: Progress | None = None,
+    nulls: int = 0,
 ) -> pd.DataFrame:
     """Fit the linear baselines of every session, score them by the same loop and write the tables.
 
@@ -137,6 +149,10 @@ def baselines(
         config: Its ``data`` section says how recordings are read.
         networks: Fit the MLP and LSTM decoders too.
         options: How the activity tasks are asked.
+        progress: Told of which session the baselines are fitted or scored, how much is done, and
+            how much there is.
+        nulls: Draws of every null, as of :func:`evaluate_run`; the null ``imposter`` is not among
+            them, because a baseline knows one session.
 
     Returns:
         The scores, with the columns :data:`COLUMNS`.
@@ -145,16 +161,22 @@ def baselines(
         UserError: The data cannot be read or a session is unknown.
     """
     names = None if sessions is None else list(sessions)
-    scores, units = [], []
-    for session in open_sessions(Path(data), (config or Config()).data, names):
-        log.info("fitting the baselines of session '%s'", session.info.id)
+    found = Evaluation(scores=[], units=[])
+    whole = Whole(progress or (lambda about, done, count: None))
+    opened = open_sessions(Path(data), (config or Config()).data, names)
+    for place, session in enumerate(opened):
+        log.debug("fitting the baselines of session '%s'", session.info.id)
+        whole.next(f"{session.info.id}: fitting", 2 * place, 2 * len(opened))
         predictors = [*fit_baselines(session, networks), *oracles([session])]
+        whole.next(f"{session.info.id}: scoring", 2 * place + 1, 2 * len(opened))
         asked = [name for name in BASELINE_TASKS if _asks(name, session, options)]
-        found = evaluate(predictors, [session], asked, options=options)
-        scores += found.scores
-        units += found.units
-    whole = Evaluation(scores=scores, units=units)
-    return score_table(whole) if out is None else _write(whole, Path(out))
+        part = evaluate(
+            predictors, [session], asked, options=options, nulls=nulls, progress=whole.asked
+        )
+        found.scores.extend(part.scores)
+        found.units.extend(part.units)
+        found.nulls.extend(part.nulls)
+    return score_table(found) if out is None else _write(found, Path(out))
 
 
 def _asks(task: str, session: Session, options: ActivityOptions) -> bool:

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -137,6 +137,7 @@ def _fit(
     ranks: Ranks,
 ) -> None:
     total = total_steps(sessions, config)
+    log.debug("training on %d sessions, at most %d steps, into %s", len(sessions), total, out)
     if ranks.writes:
         prepare_folder(out, config, resume)
         write_environment(out, config, sessions)
@@ -313,17 +314,26 @@ def member_config(config: Config, index: int) -> Config:
 
 
 def run_jobs(
-    jobs: Sequence[tuple[Callable[..., Path], tuple]], workers: int | None = None
+    jobs: Sequence[tuple[Callable[..., Path], tuple]],
+    workers: int | None = None,
+    report: Callable[[int, int, float], None] = lambda done, total, value: None,
 ) -> None:
-    """Run training functions in parallel processes, by default as many as there are cores."""
+    """Run training functions in parallel processes, by default as many as there are cores.
+
+    Args:
+        jobs: Functions and their arguments.
+        workers: Processes at the same time.
+        report: Told how many are done, of how many, and NaN.
+    """
     workers = min(len(jobs), workers or os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     leave = partial(_leave_with_parent, os.getpid())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=leave) as pool:
         futures = [pool.submit(function, *arguments) for function, arguments in jobs]
-        for index, future in enumerate(futures):
+        for index, future in enumerate(as_completed(futures), start=1):
             future.result()
-            log.info("%d of %d parallel trainings are done", index + 1, len(futures))
+            log.debug("%d of %d parallel trainings are done", index, len(futures))
+            report(index, len(futures), float("nan"))
 
 
 def _leave_with_parent(parent: int) -> None:

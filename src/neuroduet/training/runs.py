@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,15 +17,18 @@ from neuroduet.config import Config, ModelConfig, from_mapping, load_config
 from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
 from neuroduet.masking import PROMPTS
-from neuroduet.models import Model, build
+from neuroduet.models import MODELS, Model, build
 from neuroduet.models.questions import answer_units, take_windows
 from neuroduet.nn.stitch import module_key
+from neuroduet.training.description import (
+    SCHEMA,
+    behaviour_of,
+    read_description,
+    session_info_of,
+)
 from neuroduet.training.files import read_tensors, write_tensors, write_text
 from neuroduet.training.state import MEAN
 from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction, SessionInfo, UnitQuestions
-
-SCHEMA = 1
-"""Version of the layout of ``model/config.json``."""
 
 CACHED_WIDTH = 4096
 """Windows times model width that pass the trunk together when units are left out in turns."""
@@ -42,6 +45,7 @@ TASK_PROMPTS = {
 """Schemes that train for a task, the better one first."""
 
 Weights = dict[str, Tensor]
+Shared = TypeVar("Shared", bound="Shareable")
 
 
 @runtime_checkable
@@ -55,7 +59,82 @@ class HasLatents(Protocol):
         ...
 
 
-class TrainedModel:
+class Shareable:
+    """What can be saved for others, and pushed to the Hugging Face Hub.
+
+    Attributes:
+        origin: Run folder it was read from, whose scores and costs go with it; ``None`` for a
+            model that was made in memory.
+    """
+
+    origin: Path | None = None
+
+    def save_pretrained(
+        self,
+        folder: Path | str,
+        *,
+        licence: str | None = None,
+        data_licence: str | None = None,
+        datasets: Sequence[str] = (),
+    ) -> Path:
+        """Write a folder to share; see :func:`neuroduet.training.hub.save_pretrained`."""
+        from neuroduet.training import hub
+
+        assert isinstance(self, TrainedModel | Ensemble)
+        return hub.save_pretrained(
+            self, folder, licence=licence, data_licence=data_licence, datasets=datasets
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        licence: str | None = None,
+        data_licence: str | None = None,
+        datasets: Sequence[str] = (),
+    ) -> str:
+        """Upload to the Hub; see :func:`neuroduet.training.hub.push_to_hub`."""
+        from neuroduet.training import hub
+
+        assert isinstance(self, TrainedModel | Ensemble)
+        return hub.push_to_hub(
+            self,
+            repo_id,
+            private=private,
+            token=token,
+            licence=licence,
+            data_licence=data_licence,
+            datasets=datasets,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Shared],
+        source: Path | str,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> Shared:
+        """Open a folder or a repository; see :func:`neuroduet.training.hub.from_pretrained`.
+
+        Raises:
+            UserError: There is none, or it holds a single model where an ensemble is asked for, or
+                the other way round.
+        """
+        from neuroduet.training import hub
+
+        found = hub.from_pretrained(source, revision=revision, token=token)
+        if not isinstance(found, cls):
+            raise UserError(
+                f"{source} holds {type(found).__name__}, not {cls.__name__}; open it with "
+                "neuroduet.from_pretrained"
+            )
+        return found
+
+
+class TrainedModel(Shareable):
     """A trained model with the weights that were best for each target (a ``Predictor``)."""
 
     def __init__(self, name: str, config: Config, model: Model, best: dict[str, Weights]) -> None:
@@ -203,7 +282,7 @@ class TrainedModel:
             self._loaded = key
 
 
-class Ensemble:
+class Ensemble(Shareable):
     """Several models of the same sessions, averaged (a ``Predictor``).
 
     Log-rates and log-probabilities are averaged as such (a geometric mean), continuous behaviours
@@ -304,19 +383,23 @@ def load_run(run: Path | str) -> TrainedModel | Ensemble:
             "on with it by --resume"
         )
     parts = [_load_one(member) for member in members]
-    return Ensemble(parts[0].name, parts)
+    ensemble = Ensemble(parts[0].name, parts)
+    ensemble.origin = run
+    return ensemble
 
 
 def _load_one(run: Path) -> TrainedModel:
     with reading(run / "model"):
-        return _from_description(run, _read_description(run))
+        found = _from_description(run, read_description(run))
+    found.origin = run
+    return found
 
 
 def _from_description(run: Path, description: dict[str, Any]) -> TrainedModel:
     config = from_mapping(description["config"])
     try:
-        sessions = [_session_info(values) for values in description["sessions"]]
-        behaviours = [_behaviour(values) for values in description["behaviours"]]
+        sessions = [session_info_of(values) for values in description["sessions"]]
+        behaviours = [behaviour_of(values) for values in description["behaviours"]]
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{run / 'model' / 'config.json'} does not describe its sessions in full ({error}); "
@@ -344,6 +427,8 @@ def _require_no_more(
     weights: Weights,
 ) -> None:
     """Refuse a description of a model that is larger than its weights, before it is built."""
+    if config.name not in MODELS:  # what a plugin reads of its settings is its own affair
+        return
     held = sum(x.numel() for x in weights.values())
     sizes = {key: size for key, size in config.model_dump().items() if isinstance(size, int)}
     claimed = held + 1
@@ -367,40 +452,3 @@ def _best_weights(path: Path, like: Weights) -> Weights:
     if {k: x.shape for k, x in weights.items()} != {k: x.shape for k, x in like.items()}:
         raise UserError(f"{path} holds other weights than this model's; restore it or train again")
     return weights
-
-
-def _read_description(run: Path) -> dict[str, Any]:
-    path = run / "model" / "config.json"
-    if not path.is_file():
-        raise UserError(f"{run} is not a finished run: it has no model/config.json; train first")
-    try:
-        description = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); restore it or train again") from None
-    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        found = description.get("schema") if isinstance(description, dict) else None
-        raise UserError(
-            f"{path} has layout version {found}, this program reads {SCHEMA}; "
-            "install the version that wrote it"
-        )
-    missing = [
-        key for key in ("config", "behaviours", "sessions", "best") if key not in description
-    ]
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}; restore it or train again")
-    return description
-
-
-def _behaviour(values: dict[str, Any]) -> Behaviour:
-    return Behaviour(**(values | {"classes": tuple(values["classes"])}))
-
-
-def _session_info(values: dict[str, Any]) -> SessionInfo:
-    behaviours = tuple(_behaviour(b) for b in values["behaviours"])
-    regions = None if values["regions"] is None else tuple(values["regions"])
-    return SessionInfo(
-        **(
-            values
-            | {"behaviours": behaviours, "regions": regions, "units": tuple(values["units"])}
-        )
-    )

@@ -32,6 +32,7 @@ from neuroduet.training.trials import (
     best_trial,
     read_ends,
     read_trials,
+    silent,
     trial_config,
     trial_run,
     validation_scores,
@@ -42,7 +43,12 @@ CHANGES_SCORES = ("masking.schemes", "model.behaviours", "model.inputs")
 """Settings that decide, beside the data, what validation asks."""
 
 
-def search(plan: Search, machines: Machines, resume: bool = False) -> list[Trial]:
+def search(
+    plan: Search,
+    machines: Machines,
+    resume: bool = False,
+    report: Callable[[int, int, float], None] = silent,
+) -> list[Trial]:
     """Train many trials, and stop those early that fall behind (ASHA).
 
     Args:
@@ -51,6 +57,8 @@ def search(plan: Search, machines: Machines, resume: bool = False) -> list[Trial
         resume: Go on with the search that ``plan.out`` holds. Trials that ended are not trained
             again, those that failed or were interrupted go on from their checkpoints, and there
             may be more trials than before.
+        report: Told how many trials ended, of how many, and the best score of the last; not with
+            a Ray client.
 
     Returns:
         All trials, by number. ``search.csv`` holds the same as a table, ``best.yaml`` the
@@ -64,7 +72,7 @@ def search(plan: Search, machines: Machines, resume: bool = False) -> list[Trial
     check_plan(plan)
     _check_data(plan)
     _check_folder(plan, resume)
-    ends = Ends(plan, read_ends(plan) if resume else {})
+    ends = Ends(plan, read_ends(plan) if resume else {}, report)
     before = read_trials(plan, ends.known)
     if any(trial.status not in KEPT for trial in before):
         _run(plan, machines, before, ends)

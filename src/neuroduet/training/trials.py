@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from neuroduet.training.module import read_metrics
 from neuroduet.training.spaces import Space, draw_settings
 
 log = logging.getLogger(__name__)
+
+Report = Callable[[int, int, float], None]
+"""Told how many trials ended, of how many, and the best mean validation score of the last."""
 
 ENDED = ("finished", "stopped", "failed")
 """How a trial ends; until then it is ``unfinished``."""
@@ -101,6 +104,10 @@ class Trial:
         return max(self.scores, default=math.nan)
 
 
+def silent(done: int, total: int, value: float) -> None:
+    """Tell nobody."""
+
+
 @dataclass
 class Ends:
     """How trials ended: written to ``search.csv`` whenever one ends.
@@ -108,10 +115,16 @@ class Ends:
     Attributes:
         plan: The search.
         known: Status and message by number.
+        report: Told of every end.
     """
 
     plan: Search
     known: dict[int, tuple[str, str]] = field(default_factory=dict)
+    report: Report = silent
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray keeps a copy on disk; what shows progress belongs to this process.
+        return self.__dict__ | {"report": silent}
 
     def record(self, number: int, status: str, message: str = "") -> None:
         """Take note of an end."""
@@ -125,6 +138,7 @@ class Ends:
             f"trial {number} {status} after {count} validation{'' if count == 1 else 's'}: {said} "
             f"({len(self.known)} of {self.plan.trials} trials ended)"
         )
+        self.report(len(self.known), self.plan.trials, trial.best)
 
 
 def trial_run(plan: Search, number: int) -> Path:

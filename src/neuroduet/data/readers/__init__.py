@@ -9,6 +9,8 @@ from neuroduet.data.readers.nwb import NwbReader
 from neuroduet.data.readers.reader import Reader
 from neuroduet.data.readers.rows import RowsReader
 from neuroduet.data.readers.tables import MatReader, NpzReader
+from neuroduet.errors import UserError, unknown
+from neuroduet.plugins import find_plugin, plugin_names
 
 READERS: dict[str, Reader] = {
     "alf": Guarded(AlfReader()),
@@ -19,3 +21,31 @@ READERS: dict[str, Reader] = {
     "npz": Guarded(NpzReader()),
 }
 """By the option of the command line that chooses them."""
+
+
+def reader_of(name: str) -> Reader:
+    """The reader of that name: ours, or one that another package adds.
+
+    Args:
+        name: Key of :data:`READERS` or name of a plugin (:mod:`neuroduet.plugins`).
+
+    Raises:
+        UserError: There is none, or it cannot be imported.
+    """
+    if name in READERS:
+        return READERS[name]
+    found = find_plugin("neuroduet.readers", name, READERS)
+    if found is None:
+        raise unknown("format", name, reader_names())
+    reader = found() if isinstance(found, type) else found
+    if not isinstance(reader, Reader) or reader.name != name:
+        raise UserError(
+            f"the plugin '{name}' is no reader of that name but {reader!r}, expected what "
+            "neuroduet.data.readers.reader.Reader describes; correct the package that adds it"
+        )
+    return Guarded(reader)
+
+
+def reader_names() -> list[str]:
+    """Names of all readers: ours, then those of other packages."""
+    return [*READERS, *plugin_names("neuroduet.readers", READERS)]

@@ -1,41 +1,11 @@
-"""What the command line prints: sentences and tables, whole and plain when piped."""
+"""Tables on standard output: coloured on a terminal, plain and whole when piped."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from math import isnan
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
-from neuroduet.plain import printable
-
-PIPED_WIDTH = 200
-"""Columns of a table that no terminal shows: wide, so that files and pipes get whole cells."""
-
-
-def write(text: str, *, stderr: bool = False) -> None:
-    """Print one sentence, never cut or coloured.
-
-    Args:
-        text: The sentence.
-        stderr: Print to standard error instead of standard output.
-    """
-    console = _console(stderr)
-    console.print(_plain(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
-
-
-def write_next(*words: str | Path) -> None:
-    """Print the command that usually comes next, ready to be pasted.
-
-    Args:
-        words: Its words after ``neuroduet``.
-    """
-    write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
+from neuroduet.console.words import new_console, plain, write
 
 
 def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:
@@ -204,94 +174,6 @@ def print_findings(findings: Iterable[Any]) -> None:
         write("everything is in order")
 
 
-@contextmanager
-def training_progress() -> Iterator[Callable[[Any, float, dict[str, float]], None]]:
-    """Show how far a training is: a bar with the time left, or a line per tenth when piped.
-
-    Yields:
-        The function that training calls after every validation with its counters, the used
-        fraction of the budget and the validation scores.
-    """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    columns = (BarColumn(), TaskProgressColumn(), TimeLeft(), TextColumn("{task.description}"))
-    console = _console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("waiting for the first validation", total=1.0)
-        shown = -1
-
-        def report(counters: Any, used: float, scores: dict[str, float]) -> None:
-            nonlocal shown
-            mean = sum(scores.values()) / max(len(scores), 1)
-            sentence = f"step {counters.step}: mean validation score {mean:.3f}"
-            bar.update(task, completed=min(used, 1.0), description=sentence)
-            if bar.disable and int(10 * used) > shown:
-                shown = int(10 * used)
-                write(f"{min(used, 1.0):4.0%}  {sentence}", stderr=True)
-
-        yield report
-
-
-@contextmanager
-def question_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show how far questions about units are: a bar, or a line per tenth when piped.
-
-    Yields:
-        The function that evaluation calls after every block of questions with what they are about,
-        how many are answered and how many there are.
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    console = _console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task, shown, subject = bar.add_task("questions about units", total=None), -1, ""
-
-        def report(about: str, done: int, count: int) -> None:
-            nonlocal shown, subject
-            shown = -1 if about != subject else shown
-            subject = about
-            bar.update(task, completed=done, total=count, description=about)
-            if bar.disable and int(10 * done / count) > shown:
-                shown = int(10 * done / count)
-                write(f"{about}: {done} of {count} questions", stderr=True)
-
-        yield report
-
-
-@contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int, float], None]]:
-    """Show how far something countable is: a bar, or a line per tenth when piped.
-
-    Args:
-        what: What is counted, e.g. ``recordings``.
-
-    Yields:
-        The function to call with what is done, how much there is and the current loss or
-        likelihood (``nan``: none).
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeLeft(), TextColumn("{task.description}"))
-    console = _console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task, shown = bar.add_task(what, total=None), 0
-
-        def report(done: int, total: int, value: float) -> None:
-            nonlocal shown
-            said = what if isnan(value) else f"{what} ({value:.4g})"
-            bar.update(task, completed=done, total=total, description=said)
-            tenth = 10 * done // max(total, 1)
-            if bar.disable and tenth > shown:
-                write(f"{done} of {total} {said}", stderr=True)
-            shown = tenth
-
-        yield report
-
-
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table of plain cells.
 
@@ -307,12 +189,12 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for name in header:
         table.add_column(Text(name), overflow="fold")  # Text: brackets in names are no markup
     for row in rows:
-        table.add_row(*(Text(_plain(cell)) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     _print(table)
 
 
 def _print(table: Any) -> None:
-    console = _console(stderr=False)
+    console = new_console()
     if console.is_terminal:
         console.print(table)
         return
@@ -320,13 +202,3 @@ def _print(table: Any) -> None:
         console.print(table)
     lines = [line.rstrip() for line in captured.get().splitlines()]
     write("\n".join(lines).strip("\n"))
-
-
-def _plain(text: str) -> str:
-    """Names from files may hold letters that would move the cursor or colour the screen."""
-    return "\n".join(printable(line) for line in text.split("\n"))
-
-
-def _console(stderr: bool) -> Console:
-    piped = not (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=PIPED_WIDTH if piped else None)

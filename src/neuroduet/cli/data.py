@@ -1,0 +1,77 @@
+"""The commands ``neuroduet simulate`` and ``neuroduet inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuroduet.cli.paths import require_data, require_unused
+from neuroduet.console import counted, print_recordings, write, write_json, write_next
+from neuroduet.options import AsJson
+from neuroduet.simulate import Size
+
+SPLITS = ("train", "valid", "test")
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to create.")],
+    sessions: Annotated[int, typer.Option("--sessions", min=1, help="Number of animals.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the world.")] = 0,
+    size: Annotated[Size, typer.Option("--size", help="Trials and units of a session.")] = "small",
+    as_json: AsJson = False,
+) -> None:
+    """Write recordings of simulated animals with known rates."""
+    require_unused(out, resume=False)
+    from neuroduet.simulate import simulate as write_sessions
+
+    with counted("recordings") as report:
+        files = write_sessions(out=out, sessions=sessions, seed=seed, size=size, report=report)
+    if as_json:
+        write_json({"files": files, "seed": seed, "size": size})
+        return
+    write(f"{sessions} simulated recordings are in {out}")
+    write_next("train", "--data", out, "--out", "runs/first")
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Recording, or folder of them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check recordings and list what they hold."""
+    require_data(path)
+    summaries = _described(path)
+    broken = any(summary["problems"] for summary in summaries)
+    windows = {} if broken else _windows(path, summaries)
+    if as_json:
+        write_json([one | {"windows": windows.get(one["session"])} for one in summaries])
+    else:
+        said = {name: "/".join(map(str, counts.values())) for name, counts in windows.items()}
+        print_recordings(summaries, said)
+    if broken:
+        raise typer.Exit(2)
+
+
+def _described(path: Path) -> list[dict[str, Any]]:
+    from neuroduet.data.recording import describe, find_recordings
+
+    files, summaries = find_recordings(path), []
+    with counted("recordings") as report:
+        for file in files:
+            summaries.append(describe(file))
+            report(len(summaries), len(files), float("nan"))
+    return summaries
+
+
+def _windows(path: Path, summaries: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """By session, how many windows training will find in each split."""
+    from neuroduet.config import DataConfig
+    from neuroduet.data.session import open_sessions
+
+    modelled = [summary["session"] for summary in summaries if summary["neural"]]
+    with counted("cutting windows"):
+        opened = open_sessions(path, DataConfig(), modelled) if modelled else []
+        return {
+            one.info.id: {split: len(one.indices(split)) for split in SPLITS} for one in opened
+        }

@@ -1,0 +1,64 @@
+"""The commands about the program itself: ``demo``, ``doctor`` and ``completion``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from neuroduet.console import print_findings, print_scores, working, write, write_json
+from neuroduet.options import AsJson
+
+Shell = Literal["bash", "zsh", "fish"]
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path(
+        "demo"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Simulate, train, finetune and compare, in a few minutes."""
+    from neuroduet.demo import demo as run_demo
+
+    with working("simulating") as report:
+        found = run_demo(out=out, report=report)
+    scores = found.run / "scores.csv"
+    if as_json:
+        write_json(
+            {"run": found.run, "report": found.report, "file": scores, "scores": found.scores}
+        )
+        return
+    print_scores(found.scores, models=found.models)
+    write(f"all scores are in {scores}, the figures in {found.report}")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check this installation and train a small model for a moment."""
+    from neuroduet.doctor import examine
+
+    with working("training a small model"):
+        findings = examine()
+    if as_json:
+        write_json(findings)
+    else:
+        print_findings(findings)
+    if any(finding.remedy for finding in findings):
+        raise typer.Exit(1)
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the script with which a shell completes words of ours."""
+    from typer.completion import get_completion_script
+
+    script = get_completion_script(
+        prog_name="neuroduet", complete_var="_NEURODUET_COMPLETE", shell=shell
+    )
+    if as_json:
+        write_json({"shell": shell, "script": script})
+    else:
+        write(script)

@@ -1,0 +1,124 @@
+"""Sentences and JSON on standard output and standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from neuroduet.plain import printable
+
+PIPED_WIDTH = 200
+"""Columns of a table that no terminal shows: wide, so that files and pipes get whole cells."""
+
+
+def write(text: str, *, stderr: bool = False) -> None:
+    """Print one sentence, never cut or coloured.
+
+    Args:
+        text: The sentence.
+        stderr: Print to standard error instead of standard output.
+    """
+    console = new_console(stderr=stderr)
+    console.print(plain(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def write_next(*words: str | Path) -> None:
+    """Print the command that usually comes next, ready to be pasted; nothing if all is quiet.
+
+    Args:
+        words: Its words after ``neuroduet``.
+    """
+    if not is_quiet():
+        write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
+
+
+def write_json(value: Any) -> None:
+    """Print one JSON document on standard output.
+
+    Args:
+        value: See :func:`jsonable`.
+    """
+    sys.stdout.write(json.dumps(jsonable(value), indent=1, allow_nan=False) + "\n")
+
+
+def jsonable(value: Any) -> Any:
+    """A value in the types that JSON has.
+
+    Args:
+        value: Numbers (also numpy's), texts, paths, dataclasses, data frames (a list of rows),
+            arrays, mappings and sequences of them.
+
+    Returns:
+        The same as ``dict``, ``list``, ``str``, ``int``, ``float``, ``bool`` and ``None``, which
+        stands for numbers that are not finite or missing.
+
+    Raises:
+        TypeError: JSON has no such thing.
+
+    Example:
+        >>> jsonable({"run": Path("runs/first"), "score": float("nan")})
+        {'run': 'runs/first', 'score': None}
+    """
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(one) for key, one in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, list | tuple):
+        return [jsonable(one) for one in value]
+    return _of_arrays(value)
+
+
+def _of_arrays(value: Any) -> Any:
+    """What only the packages of arrays and tables have; whoever holds one has imported them."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame):
+        return jsonable(value.to_dict("records"))
+    if isinstance(value, np.ndarray | np.bool_):
+        return jsonable(value.tolist())
+    if value is pd.NA or value is pd.NaT:
+        return None
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def is_quiet() -> bool:
+    """Whether only results and errors are wanted: the package's log leaves its reports out."""
+    return logging.getLogger("neuroduet").level > logging.INFO
+
+
+def new_console(*, stderr: bool = False) -> Console:
+    """Where to print; made anew, because both streams may be replaced at any time.
+
+    Args:
+        stderr: Standard error instead of standard output.
+    """
+    piped = not (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, width=PIPED_WIDTH if piped else None)
+
+
+def plain(text: str) -> str:
+    """Text as it may be shown: names from files may hold letters that move the cursor.
+
+    Args:
+        text: Any text; its lines stay lines.
+    """
+    return "\n".join(printable(line) for line in text.split("\n"))

@@ -1,0 +1,119 @@
+"""What a run predicted, as datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neuroduet.conversions.windows import labelled
+from neuroduet.conversions.xarray_datasets import Variables, require_xarray
+from neuroduet.data.boundary import read_npz
+from neuroduet.errors import UserError
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+ACTIVITY = {"encoding/log_rates": "true/counts", "encoding/traces": "true/traces"}
+"""Predicted activity, and the activity itself."""
+SECONDS = {"units": "s"}
+
+
+def read_predictions(source: Path | str) -> dict[str, Dataset]:
+    """Read what :func:`neuroduet.predict` wrote.
+
+    Args:
+        source: Run folder with ``predictions/``, or a folder of ``<session>.npz``.
+
+    Returns:
+        By session: ``predicted_log_rates`` (natural log of the expected count per bin) and
+        ``true_counts``, or ``predicted_traces`` and ``true_traces``, ``(window, time, unit)``; and
+        ``predicted_<name>`` and ``true_<name>`` of every behaviour. Of a categorical one, the
+        predictions are probabilities along ``<name>_class``, and the truth is classes. Missing
+        values, and bins that do not exist, are nan. Coordinates of windows are ``start``,
+        ``split`` and ``trial``; predictions of whole recordings have no windows, and ``time``,
+        ``split`` and ``interval`` of every bin.
+
+    Raises:
+        UserError: xarray is not installed, or the folder holds no readable predictions.
+    """
+    require_xarray()
+    folder = Path(source)
+    inner = folder / "predictions"
+    files = sorted((inner if inner.is_dir() else folder).glob("*.npz"))
+    if not files:
+        raise UserError(
+            f"found no predictions (*.npz) in {folder}, expected those of a run; write them with "
+            "neuroduet.predict, or `neuroduet predict`"
+        )
+    return {path.stem: _dataset(path) for path in files}
+
+
+def _dataset(path: Path) -> Dataset:
+    import xarray
+
+    arrays = read_npz(path)
+    missing = [name for name in ("units", "valid", "split", "bin_size_s") if name not in arrays]
+    if missing:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)}, expected predictions of neuroduet; write them "
+            "again with neuroduet.predict"
+        )
+    width = float(arrays["bin_size_s"])
+    attributes = {"session": path.stem, "bin_size_s": width}
+    leading = ("window", "time") if arrays["valid"].ndim == 2 else ("time",)
+    coordinates: Variables = {"unit": ("unit", arrays["units"])}
+    if leading == ("time",):
+        coordinates["time"] = ("time", arrays["time_s"], SECONDS)
+        coordinates["interval"] = ("time", arrays["interval"])
+        coordinates["split"] = ("time", arrays["split"])
+    else:
+        centres = (np.arange(arrays["valid"].shape[1]) + 0.5) * width
+        coordinates["time"] = ("time", centres, SECONDS)
+        coordinates["start"] = ("window", arrays["start_s"], SECONDS)
+        coordinates["split"] = ("window", arrays["split"])
+        coordinates["trial"] = ("window", arrays["trial"])
+    variables: Variables = {}
+    for key, truth in ACTIVITY.items():
+        if key in arrays:
+            variables |= _activity(arrays, key, truth, leading)
+    for key in arrays:
+        task, _, name = key.partition("/")
+        if task == "decoding":
+            variables |= _behaviour(arrays, name, leading)
+            if f"classes/{name}" in arrays:
+                coordinates[f"{name}_class"] = (f"{name}_class", arrays[f"classes/{name}"])
+    return xarray.Dataset(variables, coordinates, attributes)
+
+
+def _activity(
+    arrays: dict[str, np.ndarray], key: str, truth: str, leading: tuple[str, ...]
+) -> Variables:
+    dims, valid = (*leading, "unit"), arrays["valid"][..., None]
+    predicted = f"predicted_{key.partition('/')[2]}"
+    found: Variables = {predicted: (dims, np.where(valid, arrays[key], np.nan))}
+    if truth in arrays:
+        found[truth.replace("/", "_")] = (dims, np.where(valid, arrays[truth], np.nan))
+    return found
+
+
+def _behaviour(arrays: dict[str, np.ndarray], name: str, leading: tuple[str, ...]) -> Variables:
+    values, classes = arrays[f"decoding/{name}"], arrays.get(f"classes/{name}")
+    per_bin = values.ndim == len(leading) + 1
+    dims = leading if per_bin else leading[:1]
+    last = f"{name}_channel" if classes is None else f"{name}_class"
+    if per_bin:
+        values = np.where(arrays["valid"][..., None], values, np.nan)
+    single = classes is None and values.shape[-1] == 1
+    shape = dims if single else (*dims, last)
+    found: Variables = {f"predicted_{name}": (shape, values[..., 0] if single else values)}
+    if f"true/{name}" not in arrays:
+        return found
+    true, seen = arrays[f"true/{name}"], arrays[f"observed/{name}"]
+    if classes is not None:
+        found[f"true_{name}"] = (dims, labelled(true, classes, seen))
+    else:
+        true = np.where(seen[..., None], true, np.nan)
+        found[f"true_{name}"] = (shape, true[..., 0] if single else true)
+    return found

@@ -1,0 +1,236 @@
+"""Training on arrays in memory, by way of a recording in a folder that is gone afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch_brain.data import Data
+
+from neuroduet.config import BehaviourConfig, Config, override
+from neuroduet.data.arrays import from_arrays
+from neuroduet.data.columns import column
+from neuroduet.data.opened import OPEN_RECORDINGS
+from neuroduet.data.recording import save
+from neuroduet.data.schema import describe_behaviours, source_column
+from neuroduet.data.session import Session, open_sessions
+from neuroduet.errors import UserError, unknown
+from neuroduet.presets import PRESETS
+from neuroduet.tasks.behaviour import Decoding
+from neuroduet.tasks.collect import collect
+from neuroduet.tasks.known import as_predictor
+from neuroduet.training.fit import train
+from neuroduet.training.runs import Ensemble, TrainedModel, load_run
+from neuroduet.types import Batch, Behaviour, Predictor, SessionInfo
+
+SESSION = "trials"
+"""Id of the session that the arrays become."""
+
+CHUNK = 64
+"""Windows that are predicted at once, as by :func:`neuroduet.tasks.export.predict_run`."""
+
+Activity = Literal["counts", "traces"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What fitting found.
+
+    Attributes:
+        model: The trained model.
+        predictor: The same, with read-outs of behaviour where it has none itself.
+        single: Whether behaviour was given as one array.
+        flat: Behaviours that were given without an axis of channels.
+    """
+
+    model: TrainedModel | Ensemble
+    predictor: Predictor
+    single: bool
+    flat: frozenset[str]
+
+    @property
+    def info(self) -> SessionInfo:
+        """The session that was fitted."""
+        return self.model.sessions[0]
+
+    @property
+    def behaviours(self) -> dict[str, Behaviour]:
+        """What was fitted, by name."""
+        return {behaviour.name: behaviour for behaviour in self.model.behaviours}
+
+
+def configure(
+    preset: str, settings: Mapping[str, Any] | None, seed: int, max_minutes: float | None
+) -> Config:
+    """The configuration of a run on arrays.
+
+    Args:
+        preset: A name of :data:`~neuroduet.presets.PRESETS`.
+        settings: Values by ``section.key``, laid over everything else.
+        seed: Seed of the training.
+        max_minutes: Bound on wall-clock time, ``None`` for none.
+
+    Raises:
+        UserError: The preset or a setting is unknown, or is about how recordings are cut.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    given = {"training.seed": seed, "training.max_minutes": max_minutes, **(settings or {})}
+    cutting = [key for key in given if key.startswith("data.") and key != "data.behaviours"]
+    if cutting:
+        raise UserError(
+            f"setting '{cutting[0]}' says how recordings are cut, but the arrays are trials "
+            "already; leave it out"
+        )
+    # JSON is YAML, which is what settings are written in.
+    return override(PRESETS[preset](), [f"{key}={json.dumps(v)}" for key, v in given.items()])
+
+
+def divide(n_trials: int, fraction: float, seed: int) -> Shaped[np.ndarray, " W"]:
+    """Which trials train and which choose the weights to keep.
+
+    Args:
+        n_trials: Number of trials.
+        fraction: Share that validates, at least one trial unless it is 0.
+        seed: Seed of the draw.
+
+    Returns:
+        ``train`` or ``valid`` for each.
+
+    Raises:
+        UserError: The fraction is not in [0, 1), or leaves nothing to train on.
+    """
+    if not 0 <= fraction < 1:
+        raise UserError(
+            f"validation_fraction is {fraction}, expected a share of the trials from 0 to below 1"
+        )
+    n_valid = max(1, round(fraction * n_trials)) if fraction else 0
+    if n_trials - n_valid < 1:
+        raise UserError(
+            f"found {n_trials} trials, of which {n_valid} would validate, expected at least one "
+            "to train on; give more trials"
+        )
+    split = np.full(n_trials, "train")
+    split[np.random.default_rng(seed).permutation(n_trials)[:n_valid]] = "valid"
+    return split
+
+
+def record(
+    activity: Activity,
+    values: Any,
+    bin_size_s: float,
+    behaviours: Mapping[str, Any],
+    split: Sequence[str] | np.ndarray,
+) -> Data:
+    """A recording of the arrays."""
+    return from_arrays(
+        session_id=SESSION,
+        bin_size_s=bin_size_s,
+        behaviours=behaviours,
+        split=split,
+        counts=values if activity == "counts" else None,
+        traces=values if activity == "traces" else None,
+    )
+
+
+def learn(config: Config, recording: Data, single: bool) -> Fitted:
+    """Train on a recording; its file and the run folder are gone afterwards.
+
+    Args:
+        config: Configuration; behaviours that it does not name are those of the recording.
+        recording: Recording with a column ``split`` of trials.
+        single: Whether behaviour was given as one array.
+    """
+    if config.data.behaviours is None:
+        # New trials alone may not tell of which kind a behaviour is.
+        data = config.data.model_copy(update={"behaviours": describe_behaviours(recording)})
+        config = config.model_copy(update={"data": data})
+    with _scratch() as folder, _as_before():
+        path = folder / "data.h5"
+        save(recording, path)
+        model = load_run(train(config, path, folder / "run"))
+        sessions = open_sessions(path, config.data, behaviours=model.behaviours)
+        predictor = as_predictor(model, sessions)
+        first = sessions[0].batch(sessions[0].indices("train")[:1])
+        # Read-outs are fitted, to the file, when they are first asked for.
+        task = Decoding()
+        collect(predictor, [first], task, task.variants(sessions[0].info))
+    return Fitted(model=model, predictor=predictor, single=single, flat=_flat(recording))
+
+
+def read_trials(
+    fitted: Fitted, recording: Data, names: Sequence[str]
+) -> tuple[Session, list[Batch]]:
+    """New trials as batches, read as the training trials were.
+
+    Args:
+        fitted: What the trials are for.
+        recording: The trials; all of them are marked ``train``.
+        names: Behaviours that the recording has.
+
+    Raises:
+        UserError: Units, lengths or behaviours differ from those that were fitted.
+    """
+    wanted = tuple(_wanted(behaviour) for behaviour in fitted.behaviours.values()
+                   if behaviour.name in names)  # fmt: skip
+    config = fitted.model.config.data.model_copy(update={"behaviours": wanted})
+    with _scratch() as folder:
+        save(recording, folder / "data.h5")
+        session = open_sessions(folder / "data.h5", config, None, fitted.model.behaviours)[0]
+        _require_alike(session.info, fitted.info)
+        every = np.arange(len(session.windows))
+        parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
+        return session, [session.batch(part) for part in parts]
+
+
+def _flat(recording: Data) -> frozenset[str]:
+    found = {b.name: source_column(recording, b.source) for b in describe_behaviours(recording)}
+    return frozenset(name for name, at in found.items() if at and column(*at).ndim == 1)
+
+
+def _wanted(behaviour: Behaviour) -> BehaviourConfig:
+    return BehaviourConfig(
+        name=behaviour.name, source=behaviour.source, kind=behaviour.kind, per=behaviour.per
+    )
+
+
+def _require_alike(new: SessionInfo, fitted: SessionInfo) -> None:
+    if len(new.units) != len(fitted.units):
+        raise UserError(
+            f"found {len(new.units)} units, expected the {len(fitted.units)} that were fitted; "
+            "give the same units in the same order"
+        )
+    if new.max_bins > fitted.max_bins:
+        raise UserError(
+            f"found a trial of {new.max_bins} bins, expected at most {fitted.max_bins}, the "
+            "longest that was fitted; cut it"
+        )
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Training seeds torch and sets its threads; the caller's are as before when it ends."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with TemporaryDirectory(prefix="neuroduet-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield Path(folder)
+        finally:
+            OPEN_RECORDINGS.close()

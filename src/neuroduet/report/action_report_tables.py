@@ -1,0 +1,235 @@
+"""Tables of a report on action segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from neuroduet.actions.metrics import (
+    EVERY_CLASS,
+    edit_score,
+    frame_counts,
+    macro_f1,
+)
+from neuroduet.actions.metrics.segments import segments
+from neuroduet.report.action_report_bouts import RATIO
+from neuroduet.report.action_report_data import Predictions
+from neuroduet.report.action_scores import ACTION_METRICS
+from neuroduet.report.sheet import Cell, Table, cells
+from neuroduet.report.tables import number
+from neuroduet.types import UNLABELLED
+
+INTERVAL = Cell(
+    text="95 % interval",
+    title="Percentile bootstrap over recordings (over ten pieces of a lone recording)",
+)
+SHUFFLED = Cell(
+    text="shuffled",
+    title="What the same predictions read with their bouts in another order: as many, as long",
+)
+CONSTANT = Cell(
+    text="constant",
+    title="What always predicting the most frequent class reads; of probabilities: the "
+    "frequencies of the classes; of states: one state for all frames",
+)
+
+
+NAMES = {
+    **ACTION_METRICS,
+    "f1": "F1",
+    "iou": "IoU",
+    "brier": "Brier score",
+    "one_to_one": "one-to-one accuracy",
+    "many_to_one": "many-to-one accuracy",
+    "v_measure": "V measure",
+    "adjusted_rand": "adjusted Rand index",
+}
+"""What a reader calls a metric whose name in the table is another."""
+
+
+def metric_name(name: str) -> str:
+    """What a reader calls a metric."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def full_score(name: str) -> int:
+    """What a metric reads for a perfect prediction: 100 of segments, else 1."""
+    return 100 if name == "edit" or name.startswith("f1@") else 1
+
+
+def metric_number(name: str, value: float) -> str:
+    """A score as text: three decimals, one where 100 is perfect, a dash where it is undefined."""
+    if full_score(name) == 1 or not np.isfinite(value):
+        return number(value)
+    return f"{value:.1f}"
+
+
+def value_of(scores: pd.DataFrame, metric: str, name: str = EVERY_CLASS) -> pd.Series:
+    """The row of a metric of one class, or of all."""
+    return scores[(scores["metric"] == metric) & (scores["class"] == name)].iloc[0]
+
+
+def interval_text(row: pd.Series) -> str:
+    """Ends of an interval, a dash where there is none."""
+    low, high = (metric_number(row["metric"], row[end]) for end in ("low", "high"))
+    return f"{low} to {high}" if np.isfinite(row["low"]) else "–"
+
+
+def overall_table(scores: pd.DataFrame) -> Table:
+    """Metrics that have one number for all classes, with intervals and nulls.
+
+    Args:
+        scores: See :func:`~neuroduet.report.action_report_data.scores_of`.
+    """
+    whole = scores[scores["class"] == EVERY_CLASS]
+    return Table(
+        title="Scores",
+        columns=(
+            *cells("metric", "score"),
+            INTERVAL,
+            SHUFFLED,
+            CONSTANT,
+            Cell(text="n", title="Frames, true segments (F1@) or recordings (edit) scored"),
+        ),
+        rows=tuple(
+            (
+                Cell(text=metric_name(row["metric"]), title=row["definition"]),
+                Cell(text=metric_number(row["metric"], row["value"]), kind="best"),
+                Cell(text=interval_text(row)),
+                Cell(text=metric_number(row["metric"], row["null_shuffled"]), kind="ref"),
+                Cell(text=metric_number(row["metric"], row["null_constant"]), kind="ref"),
+                Cell(text=f"{int(row['n']):,}", kind="ref"),
+            )
+            for _, row in whole.iterrows()
+        ),
+        caption="Edit and F1@ run from 0 to 100, shares of frames from 0 to 1. Log loss, Brier "
+        "score and calibration error are better when lower, all others when higher.",
+    )
+
+
+def class_table(scores: pd.DataFrame, classes: Sequence[str]) -> Table:
+    """Scores of each class, with intervals.
+
+    Args:
+        scores: See :func:`~neuroduet.report.action_report_data.scores_of`.
+        classes: Names of the classes.
+    """
+    own = scores[scores["metric"].isin(["f1", "precision", "recall", "iou"])]
+    metrics = list(dict.fromkeys(own["metric"]))
+    heads = [
+        Cell(text=metric_name(name), title=own[own["metric"] == name]["definition"].iloc[0])
+        for name in metrics
+    ]
+    return Table(
+        title="Classes",
+        columns=(
+            Cell(text="class"),
+            *(cell for head in heads for cell in (head, INTERVAL)),
+            Cell(text="labelled frames", title="True frames of the class"),
+        ),
+        rows=tuple(_class_row(own, metrics, name) for name in classes),
+    )
+
+
+def _class_row(scores: pd.DataFrame, metrics: Sequence[str], name: str) -> tuple[Cell, ...]:
+    rows = [value_of(scores, metric, name) for metric in metrics]
+    counts = scores[(scores["class"] == name) & scores["metric"].isin(["recall", "f1"])]["n"]
+    return (
+        Cell(text=name),
+        *(
+            cell
+            for row in rows
+            for cell in (
+                Cell(text=number(row["value"]), kind="best"),
+                Cell(text=interval_text(row), kind="ref"),
+            )
+        ),
+        Cell(text=f"{int(counts.iloc[0]):,}", kind="ref"),
+    )
+
+
+def recording_scores(found: Predictions) -> pd.DataFrame:
+    """Scores of every labelled recording by itself.
+
+    Args:
+        found: Predictions of named classes.
+
+    Returns:
+        Indexed by place among the recordings: ``recording``, ``labelled`` frames, ``accuracy``,
+        ``macro_f1``, ``edit`` and ``ratio`` of bouts.
+    """
+    rows = {}
+    for i, within in zip(found.labelled, found.within_labels(), strict=True):
+        truth = found.truth[i]
+        known = truth != UNLABELLED
+        rows[i] = {
+            "recording": found.recordings[i],
+            "labelled": int(known.sum()),
+            "accuracy": float((within[known] == truth[known]).mean()),
+            "macro_f1": macro_f1([truth], [within], len(found.classes)),
+            "edit": edit_score(truth, found.predicted[i]),
+            "ratio": len(segments(within).start) / len(segments(truth).start),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def recording_table(rows: pd.DataFrame) -> Table:
+    """Scores of every recording.
+
+    Args:
+        rows: See :func:`recording_scores`.
+    """
+    return Table(
+        title="Every recording",
+        columns=(
+            *cells("recording", "labelled frames"),
+            Cell(text="accuracy", title="Fraction of labelled frames predicted correctly"),
+            Cell(text="macro F1", title="Mean F1 of the classes that occur in the recording"),
+            Cell(text="edit score", title="0 to 100: the right bouts in the right order"),
+            Cell(text="bouts, model / human", title=RATIO),
+        ),
+        rows=tuple(
+            (
+                Cell(text=row["recording"]),
+                Cell(text=f"{row['labelled']:,}", kind="ref"),
+                *cells(number(row["accuracy"]), number(row["macro_f1"])),
+                *cells(f"{row['edit']:.1f}", f"{row['ratio']:.2f}"),
+            )
+            for _, row in rows.iterrows()
+        ),
+        folded=len(rows) > 12,
+    )
+
+
+def state_table(found: Predictions) -> Table:
+    """How the labelled frames of every state divide over the classes of the humans.
+
+    Args:
+        found: Predictions of states, of which some recordings are labelled.
+    """
+    counts = np.sum(
+        [
+            frame_counts(found.truth[i], found.predicted[i], len(found.classes), len(found.names))
+            for i in found.labelled
+        ],
+        axis=0,
+    ).T[: len(found.names)]
+    return Table(
+        title="What the states are called by humans",
+        columns=(*cells("state", "labelled frames"), *cells(*found.classes)),
+        rows=tuple(
+            (
+                Cell(text=name),
+                Cell(text=f"{int(row.sum()):,}", kind="ref"),
+                *(
+                    Cell(text=number(share), kind="best" if share == shares.max() > 0 else "")
+                    for share in shares
+                ),
+            )
+            for name, row in zip(found.names, counts, strict=True)
+            for shares in [row / max(row.sum(), 1)]
+        ),
+        caption="Fraction of the labelled frames of a state (row) that humans gave each class.",
+    )

@@ -1,0 +1,97 @@
+"""Neural activity of one recording, ready to be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch_brain.data import ArrayDict, Data
+
+from neuroduet.data.columns import column, groups, mapped, scalar
+from neuroduet.data.schema import has_activity, neural_kind
+from neuroduet.types import NeuralKind
+from neuroduet.view.raster import BinnedCounts, EventCounts, count_bins, count_events
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Activity:
+    """Neural activity.
+
+    Attributes:
+        kind: Spikes, counts or traces.
+        bin_size_s: Width of a recorded bin (s), if there are any.
+        ids: Id of every unit.
+        regions: Region of every unit; empty where unknown.
+        depths_um: Depth of every unit; NaN where unknown.
+        rates_hz: Mean rate of every unit; NaN for traces.
+        order: Unit of every row of the display: by region, then by depth.
+        counts: What is drawn.
+        span: Lowest and highest usual value of every row, for traces.
+    """
+
+    kind: NeuralKind
+    bin_size_s: float | None
+    ids: tuple[str, ...]
+    regions: tuple[str, ...]
+    depths_um: Float[np.ndarray, " N"]
+    rates_hz: Float[np.ndarray, " N"]
+    order: Int[np.ndarray, " N"]
+    counts: EventCounts | BinnedCounts
+    span: Float[np.ndarray, "2 N"]
+
+
+def open_activity(recording: Data, pages: np.memmap) -> Activity | None:
+    """Open the neural activity of a checked recording; ``None`` if it has none.
+
+    Args:
+        recording: The recording.
+        pages: Its mapped file.
+    """
+    if not has_activity(recording):
+        return None
+    kind = neural_kind(recording)
+    group, units = groups(recording)[kind], groups(recording)["units"]
+    ids = texts(units, "id", 0)
+    regions = texts(units, "region", len(ids))
+    depths_um = np.full(len(ids), np.nan)
+    if "depth_um" in units and column(units, "depth_um").dtype.kind in "iuf":
+        depths_um = np.array(column(units, "depth_um"), dtype=np.float64)
+    order = np.lexsort((np.arange(len(ids)), depths_um, np.array(regions, dtype=np.str_)))
+    timestamps = mapped(column(group, "timestamps"), pages)
+    bin_size_s = scalar(recording, "bin_size_s")
+    counts: EventCounts | BinnedCounts
+    rates_hz, usual = np.full(len(ids), np.nan), np.zeros((2, len(ids)))
+    if kind == "spikes":
+        row_of_unit = np.argsort(order)
+        unit_index = mapped(column(group, "unit_index"), pages)
+        counts = count_events(timestamps, unit_index, row_of_unit)
+        bin_size_s = None
+        recorded_s = float((group.domain.end - group.domain.start).sum())
+        rates_hz[order] = counts.totals[-1][: len(ids)] / max(recorded_s, 1e-9)
+    else:
+        values, bin_size_s = mapped(column(group, "values"), pages), float(bin_size_s or 1.0)
+        counts = count_bins(timestamps, values, order, bin_size_s, kind == "traces")
+        if kind == "counts":
+            rates_hz = counts.mean() / bin_size_s
+        elif len(values):
+            usual = np.quantile(values[:: max(1, len(values) // 5000)], [0.01, 0.995], axis=0)
+            usual = usual[:, order].astype(np.float64)
+    return Activity(
+        kind=kind,
+        bin_size_s=bin_size_s,
+        ids=ids,
+        regions=regions,
+        depths_um=depths_um,
+        rates_hz=rates_hz,
+        order=order,
+        counts=counts,
+        span=usual,
+    )
+
+
+def texts(table: ArrayDict, name: str, n: int) -> tuple[str, ...]:
+    """A column of text; ``n`` empty ones where there is none."""
+    if name not in table:
+        return ("",) * n
+    return tuple(str(value) for value in np.asarray(column(table, name)))

@@ -1,0 +1,272 @@
+"""Activity of all units over time: how many spikes in every column of pixels, for any window.
+
+Running totals at regular times make the counts of a long window cheap; what lies between such a
+time and the edge of a column is counted spike by spike, so that the counts are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int, Integer, Shaped, UInt32
+
+from neuroduet.data.columns import CHUNK_ROWS, pieces
+
+MOST_EVENTS = 60_000
+"""Spikes that are sent one by one; of more, an image is sent."""
+
+EVENTS, IMAGE = 1, 2
+"""First word of an answer."""
+
+BIN_S = 0.1
+CELLS = 20_000_000
+"""Running totals that are kept at most, units times bins."""
+
+DIRECT = 1_500_000
+"""Events that are counted one by one at most."""
+
+BLOCK = 8
+"""Recorded bins between two running totals."""
+
+
+class Counts(Protocol):
+    """What can be drawn as an image."""
+
+    def image(self, edges_s: Float[np.ndarray, " E"]) -> Float[np.ndarray, "C N"]:
+        """Value of every column and row; 0 where nothing is known."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EventCounts:
+    """Spikes with running totals.
+
+    Attributes:
+        timestamps: Time of every spike, sorted (s); may lie on disk.
+        unit_index: Unit of every spike; may lie on disk.
+        row_of_unit: Row in the image of every unit.
+        start_s: Time of the first spike (s).
+        per_s: Bins per second.
+        first: First spike of every bin, ``(B + 1,)``.
+        totals: Spikes of every row before every bin, ``(B + 1, N)``.
+    """
+
+    timestamps: Float[np.ndarray, " S"]
+    unit_index: Integer[np.ndarray, " S"]
+    row_of_unit: Int[np.ndarray, " N"]
+    start_s: float
+    per_s: float
+    first: Int[np.ndarray, " B1"]
+    totals: UInt32[np.ndarray, "B1 N"]
+
+    def between(self, start_s: float, end_s: float) -> slice:
+        """The spikes of ``[start_s, end_s)``."""
+        low, high = (self._index(np.array([edge]))[0] for edge in (start_s, end_s))
+        return slice(int(low), int(high))
+
+    def events(self, found: slice) -> tuple[Float[np.ndarray, " E"], Int[np.ndarray, " E"]]:
+        """Times (s) and rows of some spikes."""
+        times = np.array(self.timestamps[found], dtype=np.float64)
+        return times, self.row_of_unit[self.unit_index[found]]
+
+    def image(self, edges_s: Float[np.ndarray, " E"]) -> Float[np.ndarray, "C N"]:
+        """Spikes of every row between every two edges, exactly unless there are very many."""
+        found = self.between(edges_s[0], edges_s[-1])
+        if found.stop - found.start <= DIRECT:
+            return self._counted(found, edges_s)
+        return np.diff(self._before(edges_s), axis=0).astype(np.float32)
+
+    def _counted(self, found: slice, edges_s: Float[np.ndarray, " E"]) -> Float[np.ndarray, "C N"]:
+        times, rows = self.events(found)
+        per_column = np.diff(np.searchsorted(times, edges_s))
+        n_columns, n_rows = len(per_column), len(self.row_of_unit)
+        column = np.repeat(np.arange(n_columns), per_column)
+        flat = np.bincount(column * n_rows + rows, minlength=n_columns * n_rows)
+        return flat.reshape(n_columns, n_rows).astype(np.float32)
+
+    def _before(self, edges_s: Float[np.ndarray, " E"]) -> Int[np.ndarray, "E N"]:
+        """Spikes of every row before every edge."""
+        bins = self._bin(edges_s)
+        before = self.totals[bins].astype(np.int64)
+        length = np.append(np.diff(self.first), 0)[bins]
+        if length.sum() > DIRECT:
+            return before
+        edge = np.repeat(np.arange(len(edges_s)), length)
+        offset = np.arange(len(edge)) - np.repeat(np.cumsum(length) - length, length)
+        event = self.first[bins][edge] + offset
+        edge, event = (part[self.timestamps[event] < edges_s[edge]] for part in (edge, event))
+        rows, n_rows = self.row_of_unit[self.unit_index[event]], len(self.row_of_unit)
+        rest = np.bincount(edge * n_rows + rows, minlength=before.size)
+        return before + rest.reshape(before.shape)
+
+    def _index(self, edges_s: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
+        """Number of spikes before every edge."""
+        bins = self._bin(edges_s)
+        ends = np.append(self.first[1:], self.first[-1])[bins]
+        found = [
+            np.searchsorted(np.asarray(self.timestamps[low:high]), edge)
+            for low, high, edge in zip(self.first[bins], ends, edges_s, strict=True)
+        ]
+        return self.first[bins] + np.array(found, dtype=np.int64)
+
+    def _bin(self, times_s: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
+        return _bins(times_s, self.start_s, self.per_s, len(self.first) - 1)
+
+
+def count_events(
+    timestamps: Float[np.ndarray, " S"],
+    unit_index: Integer[np.ndarray, " S"],
+    row_of_unit: Int[np.ndarray, " N"],
+) -> EventCounts:
+    """Go through all spikes once.
+
+    Args:
+        timestamps: Time of every spike, sorted (s).
+        unit_index: Unit of every spike.
+        row_of_unit: Row in the image of every unit.
+    """
+    n_rows, n_events = max(len(row_of_unit), 1), len(timestamps)
+    start_s = float(timestamps[0]) if n_events else 0.0
+    length_s = float(timestamps[-1]) - start_s if n_events else 0.0
+    n_bins = int(max(1, min(length_s / BIN_S, CELLS / n_rows, n_events / 20)))
+    per_s = n_bins / (length_s * (1 + 1e-9) + 1e-9)
+    totals = np.zeros((n_bins + 1, n_rows), dtype=np.uint32)
+    for begin in range(0, n_events, CHUNK_ROWS):
+        part = slice(begin, begin + CHUNK_ROWS)
+        bins = _bins(np.asarray(timestamps[part]), start_s, per_s, n_bins)
+        low, high = int(bins[0]), int(bins[-1]) + 1
+        cells = (bins - low) * n_rows + row_of_unit[unit_index[part]]
+        counts = np.bincount(cells, minlength=(high - low) * n_rows)
+        totals[low + 1 : high + 1] += counts.reshape(high - low, n_rows).astype(np.uint32)
+    np.cumsum(totals, axis=0, out=totals)
+    return EventCounts(
+        timestamps=timestamps,
+        unit_index=unit_index,
+        row_of_unit=row_of_unit,
+        start_s=start_s,
+        per_s=per_s,
+        first=totals.sum(axis=1, dtype=np.int64),
+        totals=totals,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BinnedCounts:
+    """Activity in bins, with running totals.
+
+    Attributes:
+        timestamps: Centre of every bin, sorted (s).
+        values: Of every bin and unit; may lie on disk.
+        order: Unit of every row of the image.
+        bin_size_s: Width of a bin (s).
+        averaged: Whether a column shows the mean of its bins and not their sum.
+        totals: Sums of every unit before every :data:`BLOCK`-th bin.
+    """
+
+    timestamps: Float[np.ndarray, " R"]
+    values: Shaped[np.ndarray, "R N"]
+    order: Int[np.ndarray, " N"]
+    bin_size_s: float
+    averaged: bool
+    totals: Float[np.ndarray, "Q N"]
+
+    def image(self, edges_s: Float[np.ndarray, " E"]) -> Float[np.ndarray, "C N"]:
+        """Sum, or mean, of the bins whose centre lies in a column.
+
+        A column narrower than a bin shows the bin in which its middle lies.
+        """
+        low, high = self.rows(edges_s)
+        if (low[1:] == high[:-1]).all():
+            sums = np.diff(self._before(np.append(low, high[-1:])), axis=0)
+        else:
+            sums = self._before(high) - self._before(low)
+        if self.averaged:
+            sums = sums / np.maximum(high - low, 1)[:, None]
+        return sums.astype(np.float32)[:, self.order]
+
+    def mean(self) -> Float[np.ndarray, " N"]:
+        """Mean over all bins of every unit."""
+        n_bins = len(self.timestamps)
+        return self._before(np.array([n_bins]))[0] / max(n_bins, 1)
+
+    def rows(
+        self, edges_s: Float[np.ndarray, " E"]
+    ) -> tuple[Int[np.ndarray, " C"], Int[np.ndarray, " C"]]:
+        """First bin of every column, and the one after its last."""
+        if np.diff(edges_s[:2])[0] >= self.bin_size_s:
+            found = np.searchsorted(self.timestamps, edges_s)
+            return found[:-1], found[1:]
+        middle = (edges_s[:-1] + edges_s[1:]) / 2
+        low = np.searchsorted(self.timestamps, middle - self.bin_size_s / 2)
+        high = np.searchsorted(self.timestamps, middle + self.bin_size_s / 2)
+        return low, np.minimum(high, low + 1)
+
+    def _before(self, row: Int[np.ndarray, " C"]) -> Float[np.ndarray, "C N"]:
+        sums = self.totals[row // BLOCK]
+        for offset in range(BLOCK - 1):
+            more = np.flatnonzero(row % BLOCK > offset)
+            sums[more] += self.values[row[more] // BLOCK * BLOCK + offset]
+        return sums
+
+
+def count_bins(
+    timestamps: Float[np.ndarray, " R"],
+    values: Shaped[np.ndarray, "R N"],
+    order: Int[np.ndarray, " N"],
+    bin_size_s: float,
+    averaged: bool,
+) -> BinnedCounts:
+    """Go through all bins once.
+
+    Args:
+        timestamps: Centre of every bin, sorted (s).
+        values: Of every bin and unit.
+        order: Unit of every row of the image.
+        bin_size_s: Width of a bin (s).
+        averaged: Whether a column shows the mean of its bins and not their sum.
+    """
+    n_blocks, n_units = len(timestamps) // BLOCK, values.shape[1]
+    totals = np.zeros((n_blocks + 1, n_units))
+    done = 0
+    for piece in pieces(values[: n_blocks * BLOCK]):
+        # A piece need not end where a block does.
+        block = np.arange(done, done + len(piece)) // BLOCK
+        first = np.flatnonzero(np.diff(block, prepend=-1))
+        sums = np.add.reduceat(piece, first, axis=0, dtype=np.float64)
+        totals[block[0] + 1 : block[0] + 1 + len(sums)] += sums
+        done += len(piece)
+    np.cumsum(totals, axis=0, out=totals)
+    return BinnedCounts(
+        timestamps=np.array(timestamps, dtype=np.float64),
+        values=values,
+        order=order,
+        bin_size_s=bin_size_s,
+        averaged=averaged,
+        totals=totals,
+    )
+
+
+def encode_events(
+    times_s: Float[np.ndarray, " E"], rows: Int[np.ndarray, " E"], start_s: float, n_rows: int
+) -> bytes:
+    """Spikes as the page reads them: times after ``start_s``, then rows."""
+    head = np.array([EVENTS, n_rows, 0, len(times_s)], dtype="<u4")
+    relative = (times_s - start_s).astype("<f4")
+    return head.tobytes() + relative.tobytes() + rows.astype("<u2").tobytes()
+
+
+def encode_image(image: Float[np.ndarray, "C N"]) -> bytes:
+    """Image as the page reads it: the value that 255 means, then one byte per row and column."""
+    top = float(image.max(initial=0.0)) or 1.0
+    head = np.array([IMAGE, image.shape[1], image.shape[0], 0], dtype="<u4")
+    pixels = np.round(np.clip(image, 0, None) * (255 / top)).astype(np.uint8)
+    return head.tobytes() + np.array([top], dtype="<f4").tobytes() + pixels.T.tobytes()
+
+
+def _bins(
+    times_s: Float[np.ndarray, " E"], start_s: float, per_s: float, n_bins: int
+) -> Int[np.ndarray, " E"]:
+    """Bin of every time; times before the first bin are in it, those behind the last in none."""
+    return np.clip((times_s - start_s) * per_s, 0, n_bins).astype(np.int64)

@@ -1,0 +1,120 @@
+"""What one session holds, as the page learns it first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuroduet.view.actions import Actions
+from neuroduet.view.library import Session
+from neuroduet.view.plain import Json, number
+
+
+def describe_session(found: Session, actions: Actions | None) -> dict[str, Json]:
+    """Contents of a session; see ``/api/session``.
+
+    Args:
+        found: The session.
+        actions: Its labels and predicted actions, if it has frames.
+    """
+    opened = found.opened
+    return {
+        "id": opened.id,
+        "subject": opened.subject,
+        "start_s": opened.start_s,
+        "end_s": opened.end_s,
+        "activity": _activity(found),
+        "behaviours": _behaviours(found),
+        "pose": _pose(found),
+        "actions": None if actions is None else _actions(actions),
+        "trials": {"count": len(opened.trials.start_s)},
+        "read_only": actions is None or actions.edits.read_only,
+    }
+
+
+def split_of_trials(found: Session) -> tuple[str, ...]:
+    """Split of every trial: as the recording says, or as the run divided it."""
+    trials = found.opened.trials
+    if found.predictions is None or any(trials.split) or not len(trials.start_s):
+        return trials.split
+    start_s, end_s, split = found.predictions.windows
+    names = []
+    for middle in (trials.start_s + trials.end_s) / 2:
+        inside = np.flatnonzero((start_s <= middle) & (middle < end_s))
+        names.append(split[inside[0]] if len(inside) else "")
+    return tuple(names)
+
+
+def _activity(found: Session) -> Json:
+    activity = found.opened.activity
+    if activity is None:
+        return None
+    units: list[Json] = [
+        {
+            "index": int(unit),
+            "id": activity.ids[unit],
+            "region": activity.regions[unit],
+            "depth_um": number(activity.depths_um[unit]),
+            "rate_hz": number(activity.rates_hz[unit]),
+            "score": number(found.scores.get(activity.ids[unit], np.nan)),
+        }
+        for unit in activity.order
+    ]
+    return {
+        "kind": activity.kind,
+        "bin_size_s": activity.bin_size_s,
+        "predicted": found.predictions is not None and found.predictions.rates is not None,
+        "units": units,
+    }
+
+
+def _behaviours(found: Session) -> Json:
+    predicted = {} if found.predictions is None else found.predictions.behaviours
+    listed: list[Json] = []
+    for name, one in found.opened.behaviours.items():
+        channels: list[Json] = list(one.channels)
+        classes: list[Json] = list(one.classes)
+        listed.append(
+            {
+                "name": name,
+                "kind": one.config.kind,
+                "per": one.config.per,
+                "channels": channels,
+                "classes": classes,
+                "low": number(one.low),
+                "high": number(one.high),
+                "predicted": name in predicted,
+            }
+        )
+    return listed
+
+
+def _pose(found: Session) -> Json:
+    pose = found.opened.pose
+    if pose is None:
+        return None
+    keypoints: list[Json] = list(pose.keypoints)
+    edges: list[Json] = [[a, b] for a, b in pose.edges]
+    return {
+        "animals": int(pose.xy.shape[1]),
+        "keypoints": keypoints,
+        "edges": edges,
+        "rate_hz": number(1 / max(pose.times.step_s, 1e-9)),
+        "frames": len(pose.times),
+        "low": [number(x) for x in pose.low],
+        "high": [number(x) for x in pose.high],
+    }
+
+
+def _actions(actions: Actions) -> Json:
+    classes: list[Json] = list(actions.edits.names)
+    times = actions.times
+    return {
+        "classes": classes,
+        "rate_hz": number(1 / max(times.step_s, 1e-9)),
+        "frames": len(times),
+        "first_s": float(times.start_s[0]) if len(times) else 0.0,
+        "labelled": actions.labelled or actions.edits.unsaved > 0,
+        "predicted": actions.predicted is not None,
+        "edits": actions.edits.unsaved,
+        "path": str(actions.edits.path),
+    }

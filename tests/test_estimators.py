@@ -1,0 +1,336 @@
+"""Estimators agree with ridge, with training through files, and with scikit-learn."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from neuroduet.errors import UserError
+from neuroduet.estimators import Decoder, Encoder
+from neuroduet.estimators.fitting import CHUNK, SESSION
+
+RNG = np.random.default_rng(3)
+TRIALS, BINS, UNITS, TRAIN = 90, 12, 20, 70
+NOISE = RNG.normal(size=(TRIALS, BINS + 4, 2))
+VELOCITY = np.stack([NOISE[:, i : i + BINS] for i in range(5)]).mean(axis=0) * 2
+CHOICE = np.where(RNG.random(TRIALS) < 0.5, "left", "right")
+GAINS, BIAS = 0.4 * RNG.normal(size=(2, UNITS)), 0.3 * RNG.normal(size=UNITS)
+SIGN = np.where(CHOICE == "left", -1, 1)[:, None, None]
+COUNTS = RNG.poisson(np.exp(VELOCITY @ GAINS + SIGN * BIAS))
+TRACES = VELOCITY @ GAINS + 0.3 * RNG.normal(size=COUNTS.shape)
+NEW = slice(TRAIN, None)
+
+SMALL = {
+    "model.width": 32,
+    "model.layers": 1,
+    "model.heads": 2,
+    "model.feed_forward": 32,
+    "training.ema": 0.95,
+    "training.device": "cpu",
+}
+LONG = SMALL | {"training.max_steps": 150, "model.dropout": 0.1, "model.unit_dropout": 0.1}
+DECODING = LONG | {"masking.schemes": {"decoding": 1.0}}
+ENCODING = LONG | {"masking.schemes": {"encoding": 1.0}}
+BRIEF = SMALL | {"training.max_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    behaviours = {"velocity": VELOCITY[:TRAIN], "choice": CHOICE[:TRAIN]}
+    return Decoder(bin_size_s=0.05, settings=DECODING).fit(COUNTS[:TRAIN], behaviours)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    behaviours = {"velocity": VELOCITY[:TRAIN], "choice": CHOICE[:TRAIN]}
+    return Encoder(bin_size_s=0.05, settings=ENCODING).fit(behaviours, COUNTS[:TRAIN])
+
+
+def around(counts: np.ndarray) -> np.ndarray:
+    """Counts of a bin and of two on either side, one row per bin."""
+    padded = np.pad(counts, ((0, 0), (2, 2), (0, 0)))
+    lags = [padded[:, i : i + counts.shape[1]] for i in range(5)]
+    return np.concatenate(lags, axis=2).reshape(-1, 5 * counts.shape[2])
+
+
+def test_the_decoder_is_as_good_as_ridge_and_far_above_shuffled(decoder: Decoder) -> None:
+    ridge = Ridge(alpha=100.0).fit(around(COUNTS[:TRAIN]), VELOCITY[:TRAIN].reshape(-1, 2))
+    linear = ridge.score(around(COUNTS[NEW]), VELOCITY[NEW].reshape(-1, 2))
+    found = decoder.score(COUNTS[NEW], {"velocity": VELOCITY[NEW]})
+    shuffled = decoder.score(COUNTS[NEW], {"velocity": np.roll(VELOCITY[NEW], 1, axis=0)})
+    assert linear > 0.4
+    assert found > linear - 0.03
+    assert shuffled < 0.1
+
+
+def test_scores_are_those_of_scikit_learn(decoder: Decoder) -> None:
+    truth = {"velocity": VELOCITY[NEW], "choice": CHOICE[NEW]}
+    scores, found = decoder.scores(COUNTS[NEW], truth), decoder.predict(COUNTS[NEW])
+    by_hand = r2_score(VELOCITY[NEW].reshape(-1, 2), found["velocity"].reshape(-1, 2))
+    assert scores["velocity"] == pytest.approx(by_hand, abs=1e-6)
+    hits = found["choice"] == CHOICE[NEW]
+    recalls = [hits[CHOICE[NEW] == side].mean() for side in ("left", "right")]
+    assert scores["choice"] == pytest.approx(np.mean(recalls))
+    assert decoder.score(COUNTS[NEW], truth) == pytest.approx(np.mean(list(scores.values())))
+
+
+def test_probabilities_add_up_to_one_and_agree_with_the_predicted_class(decoder: Decoder) -> None:
+    probabilities = decoder.predict_proba(COUNTS[NEW])
+    assert set(probabilities) == {"choice"}
+    np.testing.assert_allclose(probabilities["choice"].sum(axis=-1), 1, rtol=1e-6)
+    classes = decoder.classes_["choice"]
+    assert list(classes) == ["left", "right"]
+    guesses = classes[probabilities["choice"].argmax(axis=-1)]
+    assert (guesses == decoder.predict(COUNTS[NEW])["choice"]).all()
+
+
+def test_training_through_files_gives_the_same_bits(tmp_path: Path) -> None:
+    import neuroduet
+    from neuroduet.config import override
+
+    assert TRAIN > CHUNK, "predictions are put together from several chunks"
+    decoder = Decoder(bin_size_s=0.05, settings=BRIEF, seed=5).fit(
+        COUNTS[:TRAIN], VELOCITY[:TRAIN]
+    )
+    recording = neuroduet.from_arrays(
+        session_id=SESSION,
+        counts=COUNTS[:TRAIN],
+        bin_size_s=0.05,
+        behaviours={"behaviour": VELOCITY[:TRAIN]},
+        split=decoder.split_,
+    )
+    neuroduet.save(recording, tmp_path / "data.h5")
+    settings = [f"{key}={value}" for key, value in BRIEF.items()]
+    config = override(neuroduet.Config(), [*settings, "training.seed=5"])
+    run = neuroduet.train(config, tmp_path / "data.h5", tmp_path / "run")
+    path = neuroduet.predict(run, tmp_path / "data.h5", tmp_path / "predictions")[0]
+    with np.load(path) as stored:
+        np.testing.assert_array_equal(
+            decoder.predict(COUNTS[:TRAIN]), stored["decoding/behaviour"]
+        )
+
+
+def test_a_seed_gives_the_same_bits_again_and_another_seed_others() -> None:
+    def fitted(seed: int) -> np.ndarray:
+        model = Decoder(bin_size_s=0.05, settings=BRIEF, seed=seed)
+        return model.fit(COUNTS[:30], VELOCITY[:30]).predict(COUNTS[NEW])
+
+    first = fitted(1)
+    np.testing.assert_array_equal(first, fitted(1))
+    assert not np.array_equal(first, fitted(2))
+
+
+def test_answers_do_not_depend_on_the_trials_beside(decoder: Decoder) -> None:
+    together = decoder.predict(COUNTS[NEW])["velocity"]
+    alone = decoder.predict(COUNTS[NEW][:3])["velocity"]
+    np.testing.assert_allclose(alone, together[:3], atol=1e-5)
+
+
+def test_fitting_leaves_random_numbers_and_threads_of_the_caller_alone() -> None:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        torch.manual_seed(11)
+        expected = torch.rand(3)
+        torch.manual_seed(11)
+        Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:20], VELOCITY[:20])
+        assert torch.equal(torch.rand(3), expected)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_nothing_is_left_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.chdir(tmp_path / "here")
+    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:20], VELOCITY[:20])
+    model.predict(COUNTS[NEW])
+    with pytest.raises(UserError):
+        model.fit(COUNTS[:20], VELOCITY[:19])
+    assert not list((tmp_path / "scratch").iterdir())
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_cross_validation_of_scikit_learn_divides_arrays_and_lists_of_trials() -> None:
+    model = Decoder(bin_size_s=0.05, settings=BRIEF)
+    scores = cross_val_score(model, COUNTS[:24], VELOCITY[:24], cv=2, error_score="raise")
+    assert np.isfinite(scores).all()
+    trials = [{"velocity": v, "reach": float(n % 3)} for n, v in enumerate(VELOCITY[:24])]
+    again = cross_val_score(model, list(COUNTS[:24]), trials, cv=2, error_score="raise")
+    assert again.shape == (2,)
+    assert np.isfinite(again).all()
+
+
+def test_a_grid_search_finds_the_better_setting() -> None:
+    still = SMALL | {"training.max_steps": 1, "training.learning_rate": 1e-9}
+    moving = DECODING | {"training.max_steps": 15}
+    search = GridSearchCV(
+        Decoder(bin_size_s=0.05), {"settings": [still, moving]}, cv=2, error_score="raise"
+    )
+    search.fit(COUNTS[:24], VELOCITY[:24])
+    assert search.best_params_ == {"settings": moving}
+    assert search.predict(COUNTS[NEW]).shape == VELOCITY[NEW].shape
+
+
+@pytest.mark.parametrize("kind", [Decoder, Encoder])
+def test_a_clone_has_the_parameters_and_nothing_that_was_fitted(kind: type) -> None:
+    given = {
+        "preset": "neds",
+        "bin_size_s": 0.1,
+        "activity": "traces",
+        "validation_fraction": 0.2,
+        "max_minutes": 1.0,
+        "settings": {"model.width": 32},
+        "seed": 4,
+    }
+    model = kind(**given)
+    assert model.get_params() == given
+    assert clone(model).get_params() == given
+    assert model.set_params(seed=7).seed == 7
+    with pytest.raises(UserError, match="not fitted"):
+        clone(model).predict(COUNTS)
+
+
+def test_validation_trials_are_drawn_from_what_is_fitted(decoder: Decoder) -> None:
+    assert decoder.split_.shape == (TRAIN,)
+    assert (decoder.split_ == "valid").sum() == round(0.1 * TRAIN)
+    whole = Decoder(bin_size_s=0.05, settings=BRIEF, validation_fraction=0.0)
+    assert set(whole.fit(COUNTS[:20], VELOCITY[:20]).split_) == {"train"}
+
+
+def test_trials_of_different_length_are_answered_in_their_own_length() -> None:
+    lengths = [BINS - n % 4 for n in range(24)]
+    counts = [trial[:n] for trial, n in zip(COUNTS, lengths, strict=False)]
+    velocity = [trial[:n] for trial, n in zip(VELOCITY, lengths, strict=False)]
+    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(counts, velocity)
+    assert [one.shape for one in model.predict(counts)] == [(n, 2) for n in lengths]
+    other = Encoder(bin_size_s=0.05, settings=BRIEF).fit(velocity, counts)
+    assert [one.shape for one in other.predict(velocity)] == [(n, UNITS) for n in lengths]
+
+
+def test_one_channel_is_given_back_with_or_without_its_axis_as_it_came() -> None:
+    model = Decoder(bin_size_s=0.05, settings=BRIEF)
+    assert model.fit(COUNTS[:20], VELOCITY[:20, :, 0]).predict(COUNTS[NEW]).ndim == 2
+    assert model.fit(COUNTS[:20], VELOCITY[:20, :, :1]).predict(COUNTS[NEW]).shape[2:] == (1,)
+
+
+def test_a_kind_that_new_trials_do_not_show_is_that_of_the_fitted_ones() -> None:
+    prior = np.tile([0.2, 0.5, 0.8], 8)
+    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:24], prior)
+    assert list(model.classes_) == [0.2, 0.5, 0.8]
+    # Three different floats alone would be read as continuous.
+    assert 0 <= model.score(COUNTS[NEW][:3], np.array([0.2, 0.5, 0.8])) <= 1
+    assert set(model.predict(COUNTS[NEW])) <= {0.2, 0.5, 0.8}
+
+
+def test_a_model_of_activity_alone_decodes_by_linear_read_outs() -> None:
+    settings = SMALL | {"training.max_steps": 20}
+    model = Decoder("mtm", bin_size_s=0.05, settings=settings).fit(
+        COUNTS[:TRAIN], VELOCITY[:TRAIN]
+    )
+    assert model.score(COUNTS[NEW], VELOCITY[NEW]) > 0.3
+
+
+def test_the_encoder_knows_more_than_mean_counts_and_sees_behaviour_alone(
+    encoder: Encoder,
+) -> None:
+    behaviours = {"velocity": VELOCITY[NEW], "choice": CHOICE[NEW]}
+    expected = encoder.predict(behaviours)
+    assert expected.shape == COUNTS[NEW].shape
+    assert (expected > 0).all()
+    truth = np.exp(VELOCITY[NEW] @ GAINS + SIGN[NEW] * BIAS)
+    assert np.corrcoef(expected.ravel(), truth.ravel())[0, 1] > 0.8
+    score = encoder.score(behaviours, COUNTS[NEW])
+    assert score > 0.05
+    others = {"velocity": np.roll(VELOCITY[NEW], 1, axis=0), "choice": CHOICE[NEW]}
+    assert encoder.score(others, COUNTS[NEW]) < score - 0.05
+
+
+def test_the_score_of_the_encoder_is_bits_per_spike(encoder: Encoder) -> None:
+    behaviours = {"velocity": VELOCITY[NEW], "choice": CHOICE[NEW]}
+    rates, counts = encoder.predict(behaviours).reshape(-1, UNITS), COUNTS[NEW].reshape(-1, UNITS)
+    mean = counts.mean(axis=0)
+    gain = (counts * np.log(rates / mean) - (rates - mean)).sum(axis=0) / np.log(2)
+    expected = (gain / counts.sum(axis=0)).mean()
+    assert encoder.score(behaviours, COUNTS[NEW]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_traces_are_encoded_and_decoded() -> None:
+    given = {"bin_size_s": 0.05, "activity": "traces"}
+    decoder = Decoder(**given, settings=DECODING | {"training.max_steps": 40})
+    decoder.fit(TRACES[:TRAIN], VELOCITY[:TRAIN])
+    assert decoder.score(TRACES[NEW], VELOCITY[NEW]) > 0.5
+    encoder = Encoder(**given, settings=ENCODING | {"training.max_steps": 40})
+    encoder.fit(VELOCITY[:TRAIN], TRACES[:TRAIN])
+    assert 0.2 < encoder.score(VELOCITY[NEW], TRACES[NEW]) < 1
+
+
+def test_trials_alone_say_how_long_an_encoded_trial_is() -> None:
+    model = Encoder(bin_size_s=0.05, settings=BRIEF).fit(CHOICE[:20], COUNTS[:20])
+    assert model.predict(CHOICE[NEW]).shape == COUNTS[NEW].shape
+
+
+def test_a_saved_model_is_opened_again(decoder: Decoder, tmp_path: Path) -> None:
+    import neuroduet
+
+    folder = decoder.save_pretrained(tmp_path / "model")
+    opened = neuroduet.load_run(folder)
+    assert opened.sessions == decoder.model_.sessions
+    for name, weights in decoder.model_.model.state_dict().items():
+        assert opened.model.state_dict()[name].shape == weights.shape
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"preset": "duett"}, "did you mean 'duet'"),
+        ({"settings": {"model.widht": 3}}, "model.width"),
+        ({"settings": {"data.windows.align": "continuous"}}, "already; leave it out"),
+        ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
+        ({"bin_size_s": 0.0}, "bin_size_s is 0"),
+    ],
+)
+def test_wrong_parameters_are_named_in_one_line(change: dict, said: str) -> None:
+    model = Decoder(**{"settings": BRIEF, **change})
+    with pytest.raises(UserError, match=said) as caught:
+        model.fit(COUNTS[:10], VELOCITY[:10])
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_arrays_are_named_in_one_line(decoder: Decoder, encoder: Encoder) -> None:
+    wrong = [
+        (lambda: decoder.fit(COUNTS[0], VELOCITY[0]), "expected .trials, bins, units."),
+        (lambda: clone(decoder).fit(COUNTS[:1], VELOCITY[:1]), "at least one to train on"),
+        (lambda: clone(decoder).fit(COUNTS[:9], VELOCITY[:8]), "behaviour 'behaviour' has shape"),
+        (lambda: clone(decoder).fit(TRACES[:9], VELOCITY[:9]), "as traces"),
+        (
+            lambda: clone(decoder).fit(COUNTS[:2], [{"a": 1}, {"b": 1}]),
+            "trial 0 lacks the behaviour 'b'",
+        ),
+        (lambda: decoder.predict(COUNTS[..., :5]), "found 5 units, expected the 20"),
+        (lambda: decoder.predict(np.repeat(COUNTS, 2, axis=1)), "a trial of 24 bins"),
+        (lambda: decoder.score(COUNTS, {"velocty": VELOCITY}), "did you mean 'velocity'"),
+        (lambda: encoder.predict({"velocity": VELOCITY}), "no behaviour 'choice'"),
+        (lambda: Encoder("mtm").fit(VELOCITY, COUNTS), "knows activity alone"),
+    ]
+    for act, said in wrong:
+        with pytest.raises(UserError, match=said) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+
+
+def test_probabilities_of_continuous_behaviour_are_refused() -> None:
+    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:20], VELOCITY[:20])
+    with pytest.raises(UserError, match="no behaviour has classes"):
+        model.predict_proba(COUNTS[NEW])
