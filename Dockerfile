@@ -4,8 +4,10 @@
 # Files that it writes belong to the user of the host with `--user "$(id -u):$(id -g)"`.
 
 FROM python:3.12-slim AS build
-# The constraint on torch then takes its build without CUDA, which is some GB smaller.
-ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu \
+# Torch's own index of builds without CUDA makes the image some GB smaller:
+#   docker build --build-arg TORCH_INDEX_URL=URL -t neuroduet .
+ARG TORCH_INDEX_URL=
+ENV PIP_EXTRA_INDEX_URL=$TORCH_INDEX_URL \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/neuroduet

@@ -5,6 +5,7 @@
 #   make lint    ruff and mypy
 #   make bench   the benchmarks
 #   make docs    the documentation (writes site/)
+#   make screenshots   the pictures in docs/images, from a demo and a browser
 #
 # Another Python:       make test PYTHON=python3.12
 # Another torch build:  make demo INSTALL_TORCH="torch --index-url URL"
@@ -23,10 +24,10 @@ CONSTRAINTS := $(VENV)/constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench docs clean FORCE
+.PHONY: help demo test lint format bench docs screenshots clean FORCE
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,11p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,12p'
 
 # The demo refuses a used folder; here it is the demo's own.
 demo: $(INSTALLED)
@@ -54,7 +55,14 @@ bench: $(INSTALLED)
 	  echo "== $$script"; $(BIN)/python "benchmarks/$$script.py"; done
 
 docs: $(DOCS_INSTALLED)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The tests that look at pages in a real browser take the pictures; without one they are skipped.
+screenshots: $(INSTALLED)
+	@test -d demo/finetuned || { echo "there is no demo to show; run: make demo" >&2; exit 1; }
+	NEURODUET_SCREENSHOTS=docs/images NEURODUET_SCREENSHOT_DEMO=demo MPLBACKEND=Agg \
+	  $(BIN)/python -m pytest -q tests/view/test_browser.py tests/view/test_browser_labels.py \
+	  tests/report/test_report_screenshot.py
 
 clean:
 	rm -rf $(VENV) site demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

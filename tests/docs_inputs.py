@@ -162,6 +162,14 @@ def videos(here: Path) -> None:
         save(recording, folder / f"day{index + 1}.h5")
 
 
+def segmenter(name: str, data: str, here: Path) -> None:
+    """A network that was trained on a folder of films."""
+    from neuroduet.actions.run import Inputs, Recipe, train_segmenter
+
+    inputs = Inputs(data=here / data)
+    train_segmenter(inputs=inputs, recipe=Recipe(), out=here / name, unlabelled=False)
+
+
 def film(here: Path) -> None:
     """The files of one film as programs write them."""
     from neuroduet.data.readers.pose_tracks import PoseTracks
@@ -261,6 +269,7 @@ INPUTS: Mapping[str, tuple[Maker, ...]] = {
         partial(scored_run, "runs/first", "data"),
         partial(scored_run, "runs/wide", "data"),
         videos,
+        partial(segmenter, "models/tcn", "videos"),
         film,
     ),
 }

@@ -24,7 +24,8 @@ SEGMENTER_STEPS = 30
 """... and every training of a network that segments actions so many."""
 
 FOLDS = 2
-"""Every cross-validation has so many folds of one seed, or one fold of so many seeds."""
+"""Every cross-validation has so many folds of one seed, or one fold of so many seeds,
+and is scored in decoding alone."""
 
 APPENDED: Mapping[str, tuple[str, ...]] = {
     "neuroduet simulate": ("--size", "tiny", "--sessions", "2"),
@@ -194,8 +195,8 @@ def short(patch: pytest.MonkeyPatch) -> Iterator[None]:
             function(*arguments)
 
     def small(*args: Any, folds: int | None = None, **more: Any) -> Any:
-        wanted = {"seeds": 1 if folds else FOLDS, "workers": 1, "folds": folds and FOLDS}
-        return validate(*args, **{**more, **wanted})
+        more |= {"seeds": 1 if folds else FOLDS, "workers": 1, "tasks": ["decoding"]}
+        return validate(*args, folds=folds and FOLDS, **more)
 
     patch.setattr(fit, "total_steps", _at_most(fit.total_steps, STEPS))
     patch.setattr(fit, "run_jobs", one_after_the_other)
