@@ -257,6 +257,11 @@ INPUTS: Mapping[str, tuple[Maker, ...]] = {
     ),
     "scale.md": (partial(recordings, "mydata"),),
     "benchmark.md": (benchmark,),
+    "sharing.md": (
+        partial(session, "data/mouse1.h5"),
+        partial(scored_run, "runs/first", "data"),
+        partial(session, "new_animals/mouse7.h5"),
+    ),
     "tutorials/own-data.md": (
         arrays,
         partial(alf, "downloads"),

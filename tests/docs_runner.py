@@ -43,8 +43,8 @@ REPLACED: Mapping[str, str] = {"trials/0007": "trials/0001"}
 
 PARSED: Mapping[str, str] = {
     "neuroduet view": "serves a page until it is stopped",
-    "neuroduet demo": "takes minutes; tests/test_demo.py runs a small one",
     "neuroduet search --from": "takes as long as the other; tests/training/test_search.py has one",
+    "--push": "needs the network",
     "--address auto": "needs a Ray cluster",
     "--gpus-per-trial": "needs a GPU",
     "--one-set neds-train": "needs the sessions of the publication",
@@ -57,6 +57,7 @@ OTHER_PROGRAMS: Mapping[str, str] = {
     "sbatch": "needs Slurm",
     "torchrun": "starts processes; tests/training/test_processes.py does",
     "docker": "needs a container engine",
+    "hf": "needs an account of the Hugging Face Hub",
 }
 """Programs other than ours that shell blocks may call, and why they are not run."""
 
