@@ -14,7 +14,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from neuroduet.errors import UserError
 from neuroduet.estimators import Decoder, Encoder
-from neuroduet.estimators.fitting import CHUNK, SESSION
+from neuroduet.estimators.fitting import SESSION
+from neuroduet.estimators.reading import CHUNK
 
 RNG = np.random.default_rng(3)
 TRIALS, BINS, UNITS, TRAIN = 90, 12, 20, 70

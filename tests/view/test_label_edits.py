@@ -13,8 +13,8 @@ from neuroduet.data.readers.labels import load_labels
 from neuroduet.data.writers.labels import write_boris, write_intervals
 from neuroduet.errors import UserError
 from neuroduet.view import serve
-from neuroduet.view.edits import LabelEdits
-from neuroduet.view.label_files import read_label_file, write_label_file
+from neuroduet.view.labels import LabelEdits
+from neuroduet.view.labels import read_label_file, write_label_file
 
 Edit = tuple[int, int, str | None]
 

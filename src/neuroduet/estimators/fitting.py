@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from torch_brain.data import Data
 from neuroduet.config import BehaviourConfig, Config, override
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.columns import column
+from neuroduet.data.labels import draft_behaviours
 from neuroduet.data.opened import OPEN_RECORDINGS
 from neuroduet.data.recording import save
 from neuroduet.data.schema import describe_behaviours, source_column
-from neuroduet.data.session import Session, open_sessions
+from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError, unknown
 from neuroduet.presets import PRESETS
 from neuroduet.tasks.behaviour import Decoding
@@ -29,13 +30,10 @@ from neuroduet.tasks.collect import collect
 from neuroduet.tasks.known import as_predictor
 from neuroduet.training.fit import train
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run
-from neuroduet.types import Batch, Behaviour, Predictor, SessionInfo
+from neuroduet.types import Behaviour, Predictor, SessionInfo
 
 SESSION = "trials"
 """Id of the session that the arrays become."""
-
-CHUNK = 64
-"""Windows that are predicted at once, as by :func:`neuroduet.tasks.export.predict_run`."""
 
 Activity = Literal["counts", "traces"]
 
@@ -83,6 +81,11 @@ def configure(
     """
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
+    if not isinstance(settings, Mapping | None):
+        raise UserError(
+            f"settings is a {type(settings).__name__}, expected values by their name; write "
+            '{"training.max_epochs": 20}'
+        )
     given = {"training.seed": seed, "training.max_minutes": max_minutes, **(settings or {})}
     cutting = [key for key in given if key.startswith("data.") and key != "data.behaviours"]
     if cutting:
@@ -90,8 +93,18 @@ def configure(
             f"setting '{cutting[0]}' says how recordings are cut, but the arrays are trials "
             "already; leave it out"
         )
-    # JSON is YAML, which is what settings are written in.
-    return override(PRESETS[preset](), [f"{key}={json.dumps(v)}" for key, v in given.items()])
+    return override(PRESETS[preset](), [f"{key}={_as_yaml(key, v)}" for key, v in given.items()])
+
+
+def _as_yaml(key: str, value: Any) -> str:
+    """A value as settings are written; JSON is YAML. A grid's values are often numpy's."""
+    try:
+        return json.dumps(value, default=lambda one: one.tolist())
+    except (AttributeError, TypeError):
+        raise UserError(
+            f"setting '{key}' is a {type(value).__name__}, expected a number, text, list or dict; "
+            "give it as a configuration has it"
+        ) from None
 
 
 def divide(n_trials: int, fraction: float, seed: int) -> Shaped[np.ndarray, " W"]:
@@ -106,12 +119,15 @@ def divide(n_trials: int, fraction: float, seed: int) -> Shaped[np.ndarray, " W"
         ``train`` or ``valid`` for each.
 
     Raises:
-        UserError: The fraction is not in [0, 1), or leaves nothing to train on.
+        UserError: The fraction is not in [0, 1) or leaves nothing to train on, or the seed is
+            negative.
     """
     if not 0 <= fraction < 1:
         raise UserError(
             f"validation_fraction is {fraction}, expected a share of the trials from 0 to below 1"
         )
+    if seed < 0:
+        raise UserError(f"seed is {seed}, expected a whole number from 0 on; choose another")
     n_valid = max(1, round(fraction * n_trials)) if fraction else 0
     if n_trials - n_valid < 1:
         raise UserError(
@@ -130,7 +146,13 @@ def record(
     behaviours: Mapping[str, Any],
     split: Sequence[str] | np.ndarray,
 ) -> Data:
-    """A recording of the arrays."""
+    """A recording of the arrays.
+
+    Raises:
+        UserError: The kind of activity is unknown, or the arrays do not fit each other.
+    """
+    if activity not in get_args(Activity):
+        raise unknown("activity", str(activity), get_args(Activity))
     return from_arrays(
         session_id=SESSION,
         bin_size_s=bin_size_s,
@@ -148,12 +170,17 @@ def learn(config: Config, recording: Data, single: bool) -> Fitted:
         config: Configuration; behaviours that it does not name are those of the recording.
         recording: Recording with a column ``split`` of trials.
         single: Whether behaviour was given as one array.
+
+    Raises:
+        UserError: A behaviour is missing in all trials.
     """
     if config.data.behaviours is None:
         # New trials alone may not tell of which kind a behaviour is.
-        data = config.data.model_copy(update={"behaviours": describe_behaviours(recording)})
+        offered = describe_behaviours(recording)
+        _require_values(offered, draft_behaviours(recording, offered))
+        data = config.data.model_copy(update={"behaviours": offered})
         config = config.model_copy(update={"data": data})
-    with _scratch() as folder, _as_before():
+    with scratch() as folder, _as_before():
         path = folder / "data.h5"
         save(recording, path)
         model = load_run(train(config, path, folder / "run"))
@@ -166,53 +193,18 @@ def learn(config: Config, recording: Data, single: bool) -> Fitted:
     return Fitted(model=model, predictor=predictor, single=single, flat=_flat(recording))
 
 
-def read_trials(
-    fitted: Fitted, recording: Data, names: Sequence[str]
-) -> tuple[Session, list[Batch]]:
-    """New trials as batches, read as the training trials were.
-
-    Args:
-        fitted: What the trials are for.
-        recording: The trials; all of them are marked ``train``.
-        names: Behaviours that the recording has.
-
-    Raises:
-        UserError: Units, lengths or behaviours differ from those that were fitted.
-    """
-    wanted = tuple(_wanted(behaviour) for behaviour in fitted.behaviours.values()
-                   if behaviour.name in names)  # fmt: skip
-    config = fitted.model.config.data.model_copy(update={"behaviours": wanted})
-    with _scratch() as folder:
-        save(recording, folder / "data.h5")
-        session = open_sessions(folder / "data.h5", config, None, fitted.model.behaviours)[0]
-        _require_alike(session.info, fitted.info)
-        every = np.arange(len(session.windows))
-        parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
-        return session, [session.batch(part) for part in parts]
+def _require_values(offered: Sequence[BehaviourConfig], held: Collection[str]) -> None:
+    missing = [one.name for one in offered if one.name not in held]
+    if missing:
+        raise UserError(
+            f"behaviour '{missing[0]}' is missing in every trial, expected some values; leave it "
+            "out"
+        )
 
 
 def _flat(recording: Data) -> frozenset[str]:
     found = {b.name: source_column(recording, b.source) for b in describe_behaviours(recording)}
     return frozenset(name for name, at in found.items() if at and column(*at).ndim == 1)
-
-
-def _wanted(behaviour: Behaviour) -> BehaviourConfig:
-    return BehaviourConfig(
-        name=behaviour.name, source=behaviour.source, kind=behaviour.kind, per=behaviour.per
-    )
-
-
-def _require_alike(new: SessionInfo, fitted: SessionInfo) -> None:
-    if len(new.units) != len(fitted.units):
-        raise UserError(
-            f"found {len(new.units)} units, expected the {len(fitted.units)} that were fitted; "
-            "give the same units in the same order"
-        )
-    if new.max_bins > fitted.max_bins:
-        raise UserError(
-            f"found a trial of {new.max_bins} bins, expected at most {fitted.max_bins}, the "
-            "longest that was fitted; cut it"
-        )
 
 
 @contextmanager
@@ -227,7 +219,7 @@ def _as_before() -> Iterator[None]:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
     """A folder that is gone afterwards."""
     with TemporaryDirectory(prefix="neuroduet-", ignore_cleanup_errors=True) as folder:
         try:

@@ -23,7 +23,7 @@ def trial_bins(name: str, activity: Any) -> Int[np.ndarray, " W"]:
         activity: ``(trials, bins, units)``, or a list of ``(bins, units)``.
 
     Raises:
-        UserError: It is neither.
+        UserError: It is neither, or holds no trial.
     """
     bins = stack(name, activity)[1]
     if bins is None:
@@ -31,7 +31,18 @@ def trial_bins(name: str, activity: Any) -> Int[np.ndarray, " W"]:
             f"{name} has shape {np.shape(activity)}, expected (trials, bins, units) or a list of "
             "(bins, units); cut it into trials first"
         )
+    require_trials(name, len(bins))
     return bins
+
+
+def require_trials(name: str, count: int) -> None:
+    """Refuse an array without trials.
+
+    Raises:
+        UserError: It has none.
+    """
+    if count == 0:
+        raise UserError(f"{name} holds no trial, expected at least one; give some trials")
 
 
 def is_single(given: Any) -> bool:
@@ -74,7 +85,15 @@ def _gathered(values: Sequence[Any]) -> Any:
 
 
 def bins_of(values: Any) -> Int[np.ndarray, " W"]:
-    """Number of bins of every trial of a behaviour with one value per bin."""
+    """Number of bins of every trial of a behaviour with one value per bin.
+
+    Raises:
+        UserError: It is no array of trials.
+    """
+    if np.ndim(values) == 0 and not isinstance(values, list | tuple):
+        raise UserError(
+            f"found {values!r} as behaviour, expected (trials, bins); give one row for each trial"
+        )
     return np.array([np.shape(trial)[0] if np.ndim(trial) else 0 for trial in values], dtype=int)
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from neuroduet.data.binning import sample_series
 from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
-from neuroduet.view.edits import LabelEdits
-from neuroduet.view.plain import Json, number
+from neuroduet.view.labels import LabelEdits
+from neuroduet.view.wire import Json, number
 from neuroduet.view.recordings import States
 from neuroduet.view.segments import Clock, bouts, visible_bouts
 

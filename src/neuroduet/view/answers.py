@@ -13,10 +13,10 @@ from neuroduet.view.actions import Actions
 from neuroduet.view.activity import Activity
 from neuroduet.view.behaviours import Behaviour
 from neuroduet.view.library import Library
-from neuroduet.view.plain import Json, number
+from neuroduet.view.wire import Json, number
 from neuroduet.view.poses import encode_pose
 from neuroduet.view.predictions import PredictedBehaviour
-from neuroduet.view.query import Query
+from neuroduet.view.wire import Query
 from neuroduet.view.raster import (
     MOST_EVENTS,
     BinnedCounts,

@@ -20,7 +20,7 @@ from neuroduet.plain import printable
 from neuroduet.view.answers import ANSWERS, CHANGES, Answer
 from neuroduet.view.library import Library
 from neuroduet.view.pages import PAGE, page_file
-from neuroduet.view.query import Query
+from neuroduet.view.wire import Query
 from neuroduet.view.security import HEADERS, refusal
 from neuroduet.view.sources import find_sources
 

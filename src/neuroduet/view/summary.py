@@ -6,7 +6,7 @@ import numpy as np
 
 from neuroduet.view.actions import Actions
 from neuroduet.view.library import Session
-from neuroduet.view.plain import Json, number
+from neuroduet.view.wire import Json, number
 
 
 def describe_session(found: Session, actions: Actions | None) -> dict[str, Json]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neuroduet.view.activity import Activity
-from neuroduet.view.plain import Json, number
+from neuroduet.view.wire import Json, number
 from neuroduet.view.predictions import Predictions
 from neuroduet.view.raster import BinnedCounts, EventCounts
 from neuroduet.view.recordings import Opened

@@ -10,6 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+TIE = 1e-6
+"""Share of a cost below which two orders are alike; the tracker's own identities then decide."""
+
 
 def track_animals(points: Float[np.ndarray, "T A P 2"]) -> Float[np.ndarray, "T A P 2"]:
     """Reorder the animals of every frame so that they continue their paths.
@@ -32,9 +35,13 @@ def _orders(points: Float[np.ndarray, "T A P 2"]) -> list[Int[np.ndarray, " A"]]
     known = np.full(points.shape[1:], np.nan)
     seen = np.isfinite(points[..., 0])
     whole = seen.all((1, 2))
+    order = np.arange(points.shape[1])
     orders = []
     for frame, frame_seen, is_whole in zip(points, seen, whole, strict=True):
-        _, order = linear_sum_assignment(_costs(known, frame))
+        costs = _costs(known, frame)
+        # A tie broken by the place in the array would make exchanged animals take other paths.
+        costs[np.arange(len(order)), order] -= TIE * (1.0 + costs.max())
+        _, order = linear_sum_assignment(costs)
         orders.append(order)
         known = frame[order] if is_whole else _moved(known, frame[order], frame_seen[order])
     return orders

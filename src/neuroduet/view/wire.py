@@ -1,9 +1,10 @@
-"""Parameters of a request, checked before anything is done with them."""
+"""What goes over the wire: parameters of a request, checked, and plain values of an answer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,9 @@ from neuroduet.errors import UserError
 MOST_COLUMNS = 4000
 FARTHEST_S = 1e9
 """Times beyond it (30 years) are mistakes."""
+
+Json: TypeAlias = Any
+"""What ``json.dumps`` takes."""
 
 
 class Query:
@@ -82,3 +86,14 @@ class Query:
         if not abs(value) <= FARTHEST_S:
             raise UserError(f"{name} is '{text[:40]}', expected a number of seconds; correct it")
         return value
+
+
+def number(value: float | np.floating[Any]) -> float | None:
+    """A number with six digits, ``None`` where it is not finite.
+
+    Example:
+        >>> number(1 / 3), number(float("nan"))
+        (0.333333, None)
+    """
+    plain = float(value)
+    return float(f"{plain:.6g}") if math.isfinite(plain) else None
