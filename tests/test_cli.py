@@ -229,6 +229,17 @@ ACTIONS = {
         "--session",
         "--json",
     },
+    "label": {
+        "--labels",
+        "--check",
+        "--classes",
+        "--rest",
+        "--subject",
+        "--annotator",
+        "--observation",
+        "--unit",
+        "--json",
+    },
 }
 """Names that users' scripts rely on: changing one breaks them."""
 

@@ -32,6 +32,7 @@ class Places:
         self.folder = folder
         self.data, self.run, self.films = folder / "data", folder / "run", folder / "films"
         self.pose, self.model = folder / "rat.csv", folder / "segmenter"
+        self.bouts = folder / "bouts.csv"
         self.counts, self.mapping = folder / "counts", folder / "counts.yaml"
         self.published = folder / "published"
 
@@ -70,6 +71,7 @@ def write_films(places: Places) -> None:
             label_classes=ArrayDict(name=np.array(["rest", "run"])),
         )
         save(recording, places.films / f"rat{seed}.h5")
+    places.bouts.write_text("start_frame,end_frame,behaviour\n0,9,rest\n")
     _, pose = film(0)
     parts = [part for part in ("nose", "back", "tail") for _ in range(3)]
     rows = [
@@ -138,6 +140,7 @@ CASES = {
     "--set random_forest.trees=5",
     "actions suggest": "actions suggest {model} --data {films} --out {out}.csv",
     "actions import": "actions import --pose {pose} --rate 25 --out {out}.h5",
+    "actions label": "actions label {films}/rat0.h5 --labels {bouts} --check",
 }
 """One run of every command; ``actions train`` comes before those that use what it makes."""
 
@@ -195,7 +198,7 @@ def long_work_replaced(monkeypatch: pytest.MonkeyPatch, places: Places) -> None:
 
 SILENT = {
     *("plan", "list", "info", "embed", "demo", "search", "completion", "doctor", "share"),
-    *("report", "actions import"),
+    *("report", "actions import", "actions label"),
 }
 """Commands without parts, or replaced; every other tells how far it is."""
 
@@ -283,6 +286,7 @@ CONTENT: dict[str, Callable[[Any], None]] = {
     "doctor": rows_hold("check", "found", "remedy"),
     "completion": holds("shell", "script"),
     "actions import": holds("session", "frames", "rate_hz", "missing", "written"),
+    "actions label": holds("recording", "labels", "written"),
 }
 
 

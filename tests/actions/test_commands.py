@@ -187,8 +187,12 @@ def test_states_are_found_without_labels_and_matched_to_them(
 
 
 def test_the_grid_is_scored_out_of_fold_and_goes_on_where_it_was(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
     out = tmp_path / "grid"
     words = ["compare", "--data", data, "--models", "random_forest,boosting", "--folds", "3"]
     options = ["--set", "random_forest.trees=5", "--set", "boosting.rounds=3", "--out", out]

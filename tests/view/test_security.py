@@ -6,7 +6,7 @@ import socket
 import pytest
 from viewed import Client
 
-from neuroduet.view.security import refusal
+from neuroduet.view.handler import refusal
 
 TOKEN, PORT = "abc", 8000
 GOOD = {"Host": "127.0.0.1:8000", "X-Token": TOKEN}

@@ -16,7 +16,7 @@ from viewed import CLASSES, LENGTH_S, N_FRAMES, Client, activity, everything, fi
 from neuroduet.errors import UserError
 from neuroduet.view import View, serve
 from neuroduet.view.library import Library, Session
-from neuroduet.view.pages import page_file
+from neuroduet.view.handler import page_file
 from neuroduet.view.sources import Source, find_sources
 
 
@@ -172,7 +172,7 @@ def test_the_page_is_served_with_the_token_put_in(tmp_path: Path) -> None:
     "address", ["/../server.py", "/..", "/page/../view.js", "/.html", "/a\0.js", "/view.py", ""]
 )
 def test_nothing_but_the_page_is_served(address: str) -> None:
-    from neuroduet.view.pages import PAGE
+    from neuroduet.view.handler import PAGE
 
     assert page_file(PAGE, address, "token") is None
 

@@ -149,6 +149,7 @@ app.command()(crossval.crossval)
 app.command()(ingest.ingest)
 app.add_typer(actions.app)
 actions.app.command("import")(imports.import_recording)
+actions.app.command("label")(imports.label_recording)
 
 
 def _how_to_go_on(words: list[str]) -> str:

@@ -51,6 +51,7 @@ EXAMPLES = {
     "actions density": "actions density --data films --out density --models tcn",
     "actions suggest": "actions suggest segmenter --data films --out next.csv",
     "actions import": "actions import --pose rat.csv --rate 30 --out rat.h5",
+    "actions label": "actions label rat.h5 --labels rat.labels.csv",
 }
 """One use of every command, without the name of the program."""
 

@@ -1,4 +1,4 @@
-"""The command ``neuroduet actions import``: from files of pose and labels to a recording."""
+"""The commands that bring pose and labels into recordings: ``actions import`` and ``label``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,31 @@ from neuroduet.options import AsJson, OutFile, names
 
 if TYPE_CHECKING:
     from neuroduet.data.readers.action_import import ImportSummary
-    from neuroduet.data.readers.label_track import LabelReport
+    from neuroduet.data.readers.label_track import LabelChoice, LabelReport
 
 _UNITS = ("s", "frames")
+
+Check = Annotated[bool, typer.Option("--check", help="Say what was found and write nothing.")]
+Classes = Annotated[
+    str | None, typer.Option("--classes", metavar="A,B", help="Behaviours to keep, in order; all.")
+]
+Rest = Annotated[
+    str | None,
+    typer.Option("--rest", metavar="NAME", help="Class of frames without a behaviour."),
+]
+Subject = Annotated[
+    str | None, typer.Option("--subject", metavar="NAME", help="Animal in the labels.")
+]
+Annotator = Annotated[
+    str | None,
+    typer.Option("--annotator", metavar="NAME", help="Person, or stream, in the labels."),
+]
+Observation = Annotated[
+    str | None, typer.Option("--observation", metavar="NAME", help="Video in the labels.")
+]
+Unit = Annotated[
+    str | None, typer.Option("--unit", metavar="U", help="What intervals count: s or frames.")
+]
 
 
 def import_recording(
@@ -31,30 +53,13 @@ def import_recording(
     rate_hz: Annotated[
         float | None, typer.Option("--rate", metavar="HZ", help="Frames per second of the video.")
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Say what was found and write nothing.")
-    ] = False,
-    classes: Annotated[
-        str | None,
-        typer.Option("--classes", metavar="A,B", help="Behaviours to keep, in order; all."),
-    ] = None,
-    rest: Annotated[
-        str | None,
-        typer.Option("--rest", metavar="NAME", help="Class of frames without a behaviour."),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", metavar="NAME", help="Animal in the labels.")
-    ] = None,
-    annotator: Annotated[
-        str | None,
-        typer.Option("--annotator", metavar="NAME", help="Person, or stream, in the labels."),
-    ] = None,
-    observation: Annotated[
-        str | None, typer.Option("--observation", metavar="NAME", help="Video in the labels.")
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option("--unit", metavar="U", help="What intervals count: s or frames.")
-    ] = None,
+    check: Check = False,
+    classes: Classes = None,
+    rest: Rest = None,
+    subject: Subject = None,
+    annotator: Annotator = None,
+    observation: Observation = None,
+    unit: Unit = None,
     poses: Annotated[
         str | None, typer.Option("--poses", metavar="A,B", help="Poses of an NWB file to read.")
     ] = None,
@@ -64,18 +69,8 @@ def import_recording(
     as_json: AsJson = False,
 ) -> None:
     """Turn a file of pose, and one of labels, into a recording."""
-    if unit is not None and unit not in _UNITS:
-        raise unknown("unit", unit, _UNITS)
     from neuroduet.data.readers.action_import import import_actions
-    from neuroduet.data.readers.label_track import LabelChoice
 
-    choice = LabelChoice(
-        subject=subject,
-        annotator=annotator,
-        observation=observation,
-        unit=None if unit is None else ("s" if unit == "s" else "frames"),
-        rest=rest,
-    )
     with working("reading pose and labels"):
         found = import_actions(
             pose=pose,
@@ -83,7 +78,7 @@ def import_recording(
             out=out,
             rate_hz=rate_hz,
             classes=names(classes),
-            choice=choice,
+            choice=_choice(subject, annotator, observation, unit, rest),
             containers=tuple(names(poses) or ()),
             session_id=session,
             check_only=check,
@@ -92,6 +87,61 @@ def import_recording(
         write_json(found)
     else:
         _show(found)
+
+
+def label_recording(
+    recording: Annotated[
+        Path, typer.Argument(metavar="RECORDING", help="Recording (.h5) to write into.")
+    ],
+    labels: Annotated[
+        Path,
+        typer.Option("--labels", metavar="FILE", help="Of `view`; one-hot csv, BORIS, intervals."),
+    ],
+    check: Check = False,
+    classes: Classes = None,
+    rest: Rest = None,
+    subject: Subject = None,
+    annotator: Annotator = None,
+    observation: Observation = None,
+    unit: Unit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write labels into a recording, in place of those it has."""
+    from neuroduet.data.readers import action_import
+
+    found = action_import.label_recording(
+        recording,
+        labels,
+        classes=names(classes),
+        choice=_choice(subject, annotator, observation, unit, rest),
+        check_only=check,
+    )
+    if as_json:
+        write_json({"recording": recording, "labels": found, "written": not check})
+        return
+    _show_labels(found)
+    write("nothing was written" if check else f"the labels are in {recording}")
+
+
+def _choice(
+    subject: str | None,
+    annotator: str | None,
+    observation: str | None,
+    unit: str | None,
+    rest: str | None,
+) -> LabelChoice:
+    """What to read of a file of labels, as the options say."""
+    if unit is not None and unit not in _UNITS:
+        raise unknown("unit", unit, _UNITS)
+    from neuroduet.data.readers.label_track import LabelChoice
+
+    return LabelChoice(
+        subject=subject,
+        annotator=annotator,
+        observation=observation,
+        unit=None if unit is None else ("s" if unit == "s" else "frames"),
+        rest=rest,
+    )
 
 
 def _show(found: ImportSummary) -> None:

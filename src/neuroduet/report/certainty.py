@@ -42,9 +42,7 @@ Intervals = dict[tuple[str, str, str, str], Interval]
 
 def session_intervals(
     folder: RunFolder,
-    scores: pd.DataFrame,
     found: Sequence[Headline],
-    main: str,
     names: Sequence[str],
     missing: list[str],
 ) -> Intervals:
@@ -54,10 +52,8 @@ def session_intervals(
     an interval over units.
 
     Args:
-        folder: The run.
-        scores: Columns of ``scores.csv``.
+        folder: The run, with scores.
         found: Headlines, whose scores get intervals.
-        main: The run's model.
         names: Sessions to resample the windows of.
         missing: A sentence is added for predictions that contradict the scores.
 
@@ -65,11 +61,14 @@ def session_intervals(
         Intervals of scores that are in the table and that they agree with.
     """
     questions = {(one.task, one.target, one.metric) for one in found}
-    own = scores[(scores["model"] == main) & (scores["split"].isin(["test", "all"]))]
+    if folder.scores is None:
+        return {}
+    scores = folder.scores
+    own = scores[(scores["model"] == folder.main) & (scores["split"].isin(["test", "all"]))]
     keys = own[["task", "target", "metric", "session"]].itertuples(index=False, name=None)
     pairs = zip(keys, own["value"].astype(float), strict=True)
     known = {key: value for key, value in pairs if key[:3] in questions}
-    intervals = dict(_over_units(folder.units, main, known))
+    intervals = dict(_over_units(folder.own_units, known))
     for name in names:
         if name not in folder.predictions:
             continue
@@ -160,14 +159,12 @@ def _agreeing(
 
 
 def _over_units(
-    units: pd.DataFrame | None, main: str, known: Mapping[tuple[str, ...], float]
+    units: pd.DataFrame | None, known: Mapping[tuple[str, ...], float]
 ) -> Iterator[tuple[tuple[str, str, str, str], Interval]]:
     """Intervals of scores that are means over units, and of no others."""
     needed = {"task", "target", "metric", "session", "value"}
     if units is None or not needed <= set(units.columns):
         return
-    if "model" in units.columns and (units["model"] == main).any():
-        units = units[units["model"] == main]
     for key, rows in units.groupby(["task", "target", "metric", "session"], sort=False):
         task, target, metric, session = (str(part) for part in key)
         if (task, target, metric, session) not in known:

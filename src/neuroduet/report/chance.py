@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from neuroduet.report.headlines import Headline
-from neuroduet.report.rows import Block, Cell, Column, Name, block
+from neuroduet.report.sheet import Cell, Table
 from neuroduet.report.style import METRIC_LABELS, task_label
-from neuroduet.report.tables import number
-from neuroduet.report.words import meaning
+from neuroduet.report.tables import number, p_text
+from neuroduet.report.words import defined, meaning
 
 NULL_WORDS = {
     "shuffled": "Windows paired with predictions at random; valid if windows are exchangeable.",
@@ -22,23 +21,26 @@ NULL_WORDS = {
 LEVEL = 0.05
 
 COLUMNS = (
-    Column(text="score", definition="Mean over sessions."),
-    Column(text="null mean ± sd", definition="Of the null scores, mean over sessions."),
-    Column(
+    defined("task"),
+    defined("target"),
+    Cell(text="null", title="What the predictions were paired with."),
+    Cell(text="score", title="Mean over sessions."),
+    Cell(text="null mean ± sd", title="Of the null scores, mean over sessions."),
+    Cell(
         text="draws",
-        definition="Null scores of each session; 1 / (1 + draws) is the "
+        title="Null scores of each session; 1 / (1 + draws) is the "
         "smallest p-value they can give.",
     ),
-    Column(text="p, median", definition=meaning("p_value").replace("largest", "median")),
-    Column(text="p, largest", definition=meaning("p_value")),
-    Column(
+    Cell(text="p, median", title=meaning("p_value").replace("largest", "median")),
+    Cell(text="p, largest", title=meaning("p_value")),
+    Cell(
         text="p < 0.05",
-        definition="Sessions with a p-value below 0.05, not corrected for their number.",
+        title="Sessions with a p-value below 0.05, not corrected for their number.",
     ),
 )
 
 
-def chance_table(nulls: pd.DataFrame | None, found: Sequence[Headline], main: str) -> Block | None:
+def chance_table(nulls: pd.DataFrame | None, found: Sequence[Headline], main: str) -> Table | None:
     """The primary scores beside every null they were compared with.
 
     Args:
@@ -67,31 +69,26 @@ def chance_table(nulls: pd.DataFrame | None, found: Sequence[Headline], main: st
         "How the primary scores compare with the same predictions paired with the wrong truth. "
         "The p-value is the share of null draws that score at least as high."
     )
-    return block("Against chance", text, ("task", "target", "null"), COLUMNS, rows)
+    return Table(
+        title="Against chance", text=text, columns=COLUMNS, rows=tuple(rows), keys=3
+    )
 
 
-def _row(one: Headline, kind: str, group: pd.DataFrame) -> dict[str, Any]:
+def _row(one: Headline, kind: str, group: pd.DataFrame) -> tuple[Cell, ...]:
     p = group["p_value"].to_numpy(float)
     p = p[np.isfinite(p)]
     metric = METRIC_LABELS.get(one.metric, one.metric)
     mean, spread = group["null_mean"].mean(), group["null_sd"].mean()
     low = f"{int((p < LEVEL).sum())} of {len(p)}" if len(p) else "–"
-    return {
-        "names": [
-            Name(text=task_label(one.task)),
-            Name(text=f"{one.target} ({metric})", definition=meaning(one.metric)),
-            Name(text=kind, definition=NULL_WORDS.get(kind, "")),
-        ],
-        "cells": [
-            Cell(text=number(group["value"].mean())),
-            Cell(text=f"{number(mean)} ± {number(spread)}"),
-            Cell(text=f"{group['draws'].min():.0f}" if group["draws"].notna().any() else "–"),
-            Cell(text=_p(float(np.median(p)) if len(p) else float("nan"))),
-            Cell(text=_p(float(p.max()) if len(p) else float("nan"))),
-            Cell(text=low),
-        ],
-    }
-
-
-def _p(value: float) -> str:
-    return f"{value:.2g}" if np.isfinite(value) else "–"
+    draws = f"{group['draws'].min():.0f}" if group["draws"].notna().any() else "–"
+    return (
+        Cell(text=task_label(one.task)),
+        Cell(text=f"{one.target} ({metric})", title=meaning(one.metric)),
+        Cell(text=kind, title=NULL_WORDS.get(kind, "")),
+        Cell(text=number(group["value"].mean())),
+        Cell(text=f"{number(mean)} ± {number(spread)}"),
+        Cell(text=draws),
+        Cell(text=p_text(float(np.median(p)) if len(p) else np.nan)),
+        Cell(text=p_text(float(p.max()) if len(p) else np.nan)),
+        Cell(text=low),
+    )

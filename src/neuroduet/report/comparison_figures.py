@@ -25,6 +25,7 @@ from neuroduet.report.style import (
     short,
     styled,
     task_label,
+    usual_range,
 )
 from neuroduet.report.units import UNIT_QUESTIONS
 
@@ -177,9 +178,6 @@ def _draw_units(axes: Axes, values: Float[np.ndarray, "N 2"]) -> int:
 
 def _limits(values: Float[np.ndarray, "N 2"]) -> tuple[float, float]:
     """Limits of both axes, which a few units cannot stretch."""
-    lower, upper = np.percentile(values, [25, 75])
-    reach = 3.0 * (upper - lower)
-    low = max(float(values.min()), float(lower - reach))
-    high = min(float(values.max()), float(upper + reach))
+    low, high = usual_range(values)
     margin = 0.06 * (high - low) or 0.1
     return low - margin, high + margin

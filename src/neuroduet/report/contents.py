@@ -11,7 +11,7 @@ import pandas as pd
 from neuroduet.report.certainty import Intervals
 from neuroduet.report.folder import RunFolder
 from neuroduet.report.intervals import Interval
-from neuroduet.report.rows import Block, Cell, Column, Name, block
+from neuroduet.report.sheet import Cell, Table
 from neuroduet.report.style import task_label
 from neuroduet.report.tables import (
     REFERENCES,
@@ -20,7 +20,7 @@ from neuroduet.report.tables import (
     number,
     select,
 )
-from neuroduet.report.words import meaning
+from neuroduet.report.words import defined, meaning
 
 TASK_QUESTIONS = {
     "encoding": "Activity predicted from all behaviours.",
@@ -36,23 +36,27 @@ TASK_QUESTIONS = {
 }
 
 
-def score_blocks(
-    table: pd.DataFrame, main: str | None, intervals: Intervals | None = None
-) -> list[Block]:
-    """Divide a score table into one block per task, each with the models that answered it.
+def task_tables(
+    table: pd.DataFrame,
+    main: str | None,
+    intervals: Intervals | None = None,
+    folded: bool = False,
+) -> tuple[Table, ...]:
+    """Divide a score table into one per task, each with the models that answered it.
 
     Args:
         table: From :func:`~neuroduet.report.tables.summary_table` or
             :func:`~neuroduet.report.tables.session_table`.
         main: Model whose column is marked.
         intervals: Intervals of its scores, for a table of sessions.
+        folded: Whether the reader has to open them.
 
     Returns:
-        A block with the question it answers (empty if unknown) for every task.
+        A table with the question it answers (empty if unknown) for every task.
     """
-    blocks = []
-    for task in dict.fromkeys(table.index.get_level_values("task")):
-        rows = select(table, str(task))
+    found = []
+    for task in map(str, dict.fromkeys(table.index.get_level_values("task"))):
+        rows = select(table, task)
         models = [name for name in model_columns(rows) if rows[name].notna().any()]
         models.sort(key=lambda name: name != main)
         shown = [name for name in REFERENCES if name in rows.columns and name not in models]
@@ -61,56 +65,53 @@ def score_blocks(
         ]
         if "session" in rows.index.names:
             shown.remove("sessions")
-        found: dict[tuple[str, ...], Interval] = {
-            key[1:]: one for key, one in (intervals or {}).items() if key[0] == task
-        }
-        blocks.append(
-            block(
-                title_of(str(task)),
-                TASK_QUESTIONS.get(str(task), ""),
-                [str(name) for name in rows.index.names],
-                [Column(text=name, definition=meaning(name)) for name in (*models, *shown)],
-                _block_rows(rows, models, shown, main, found),
+        own = {key[1:]: one for key, one in (intervals or {}).items() if key[0] == task}
+        keys = [str(name) for name in rows.index.names]
+        found.append(
+            Table(
+                title=title_of(task),
+                text=TASK_QUESTIONS.get(task, ""),
+                columns=tuple(defined(name) for name in (*keys, *models, *shown)),
+                rows=_rows(rows, models, shown, main, own),
+                keys=len(keys),
+                folded=folded,
             )
         )
-    return blocks
+    return tuple(found)
 
 
-def _block_rows(
+def _rows(
     rows: pd.DataFrame,
     models: list[str],
     references: list[str],
     main: str | None,
     intervals: Mapping[tuple[str, ...], Interval],
-) -> list[dict[str, Any]]:
+) -> tuple[tuple[Cell, ...], ...]:
     found = []
     before: tuple[Any, ...] = ()
     for key, row in rows.iterrows():
         keys = key if isinstance(key, tuple) else (key,)
         best = best_models(row)
-        own = intervals.get(tuple(str(k) for k in keys))
-        cells = [
-            Cell(
-                text=number(row[m]),
-                kind=_kind(m, best, main),
-                interval=interval_words(own) if m == main else "",
-            )
-            for m in models
-        ]
-        for name in references:
-            text = str(int(row[name])) if name == "sessions" else number(row[name])
-            cells.append(Cell(text=text, kind="ref"))
+        own = interval_words(intervals.get(tuple(str(k) for k in keys)))
         names = [
-            Name(
+            Cell(
                 # A name is written once for a group of rows, like the rungs of a ladder.
                 text="" if keys[: i + 1] == before[: i + 1] and i + 1 < len(keys) else str(k),
-                definition=meaning(str(k)) if rows.index.names[i] == "metric" else "",
+                title=meaning(str(k)) if rows.index.names[i] == "metric" else "",
             )
             for i, k in enumerate(keys)
         ]
-        found.append({"names": names, "cells": cells})
+        scores = [
+            Cell(text=number(row[m]), kind=_kind(m, best, main), note=own if m == main else "")
+            for m in models
+        ]
+        others = [
+            Cell(text=str(int(row[m])) if m == "sessions" else number(row[m]), kind="ref")
+            for m in references
+        ]
+        found.append((*names, *scores, *others))
         before = keys
-    return found
+    return tuple(found)
 
 
 def interval_words(found: Interval | None) -> str:
@@ -138,21 +139,37 @@ def scored_on(scores: pd.DataFrame) -> str:
     return f"on windows of the split {' and '.join(sorted(splits))}"
 
 
-def facts(folder: RunFolder) -> list[tuple[str, str]]:
+def facts(folder: RunFolder) -> tuple[tuple[str, str], ...]:
     """What the run was made from, as names and values."""
     found: list[tuple[str, str]] = []
     if "preset" in folder.config:
         found.append(("preset", str(folder.config["preset"])))
     if folder.sessions:
-        names = list(folder.sessions)
-        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-        found.append(("sessions", ", ".join(names[:12]) + more))
+        found.append(("sessions", _first(list(folder.sessions))))
     for name, value in folder.environment.items():
-        if isinstance(value, dict):
-            entries = list(value.items())
-            text = ", ".join(f"{key} {entry}" for key, entry in entries[:12])
-            text += f" and {len(entries) - 12} more" if len(entries) > 12 else ""
-        else:
-            text = "none" if value is None else str(value)
+        entries = isinstance(value, dict)
+        text = _first([f"{k} {v}" for k, v in value.items()]) if entries else plain(value)
         found.append((str(name).replace("_", " "), text))
-    return found
+    return tuple(found)
+
+
+def _first(names: list[str], most: int = 12) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def plain(value: Any) -> str:
+    """A setting as a reader would write it.
+
+    Example:
+        >>> plain(None), plain(True), plain(0.50), plain(["a", "b"])
+        ('none', 'true', '0.5', 'a, b')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(plain, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)

@@ -14,6 +14,7 @@ import pandas as pd
 from neuroduet.data.boundary import read_npz, require_small_parquet
 from neuroduet.errors import UserError
 from neuroduet.plain import read_yaml
+from neuroduet.report.headlines import main_model
 from neuroduet.report.tables import COLUMNS
 from neuroduet.tasks.export import file_name
 
@@ -55,6 +56,20 @@ class RunFolder:
     embeddings: pd.DataFrame | None
     predictions: dict[str, Path]
     missing: tuple[str, ...]
+
+    @property
+    def main(self) -> str | None:
+        """The model that the scores are about; ``None`` without any."""
+        return None if self.scores is None else main_model(self.scores, self.config.get("preset"))
+
+    @property
+    def own_units(self) -> pd.DataFrame | None:
+        """Scores of units of that model; all of them if the table does not name it."""
+        units = self.units
+        if units is None or "model" not in units.columns:
+            return units
+        own = units[units["model"] == self.main]
+        return own if len(own) else units
 
 
 def read_folder(run: Path) -> RunFolder:

@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from neuroduet.data.boundary import read_npz
 from neuroduet.errors import UserError
 from neuroduet.report.folder import RunFolder
-from neuroduet.report.rows import Block, Cell, Column, Name, block
+from neuroduet.report.sheet import LONG, Table, cells
 from neuroduet.report.style import INK, MODEL, Plate, grid, plate, short, styled
-from neuroduet.report.words import meaning
+from neuroduet.report.words import defined
 
 SPLITS = ("train", "valid", "test")
 MAX_REGIONS = 24
-COLUMNS = ("subject", "units", "regions", "median rate", "bin", "window", *SPLITS, "hours")
+COLUMNS = ("session", "subject", "units", "regions", "median rate", "bin", "window", *SPLITS, "hours")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def _rates(units: pd.DataFrame | None) -> dict[str, np.ndarray]:
     return {str(name): values.to_numpy(float) for name, values in groups}
 
 
-def holdings_table(found: Sequence[Holding]) -> Block | None:
+def holdings_table(found: Sequence[Holding]) -> Table | None:
     """One row for each session.
 
     Args:
@@ -126,18 +126,19 @@ def holdings_table(found: Sequence[Holding]) -> Block | None:
     """
     if not found:
         return None
-    columns = [Column(text=name, definition=meaning(name)) for name in COLUMNS]
-    rows = [
-        {"names": [Name(text=one.session)], "cells": [Cell(text=text) for text in _cells(one)]}
-        for one in found
-    ]
-    return block("Sessions", "", ("session",), columns, rows)
+    return Table(
+        title="Sessions",
+        columns=tuple(defined(name) for name in COLUMNS),
+        rows=tuple(cells(*_texts(one)) for one in found),
+        folded=len(found) > LONG,
+    )
 
 
-def _cells(one: Holding) -> tuple[str, ...]:
+def _texts(one: Holding) -> tuple[str, ...]:
     named = {region for region in one.regions if region}
     window_s = one.max_bins * one.bin_size_s
     return (
+        one.session,
         one.subject or "–",
         f"{one.units:,}",
         str(len(named)) if named else "–",

@@ -11,9 +11,10 @@ import pandas as pd
 
 from neuroduet.masking import SCHEMES
 from neuroduet.report.headlines import headlines
-from neuroduet.report.rows import Block, Cell, Column, Name, block
-from neuroduet.report.style import METRIC_LABELS, task_label
+from neuroduet.report.sheet import Cell, Table
+from neuroduet.report.style import IMPLIED_TARGETS, METRIC_LABELS, task_label
 from neuroduet.report.tables import number, summary_table
+from neuroduet.report.words import defined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +56,19 @@ PURPOSES = {
 """By name of the scheme, for every one in :data:`neuroduet.masking.SCHEMES`."""
 
 COLUMNS = (
-    Column(text="hides", definition="What the scheme hides from the model.", kind="text"),
-    Column(text="share", definition="How often it is drawn: its weight over the sum of weights."),
-    Column(text="hidden", definition="Probability that a bin or unit is hidden."),
-    Column(
-        text="asked by", definition="The task of the evaluation that hides the same.", kind="text"
-    ),
-    Column(
-        text="score", definition="Primary scores of that task, mean over sessions.", kind="text"
-    ),
-    Column(text="null", definition="What knowing nothing scores."),
+    defined("scheme"),
+    Cell(text="hides", title="What the scheme hides from the model.", kind="text"),
+    Cell(text="share", title="How often it is drawn: its weight over the sum of weights."),
+    Cell(text="hidden", title="Probability that a bin or unit is hidden."),
+    Cell(text="asked by", title="The task of the evaluation that hides the same.", kind="text"),
+    Cell(text="score", title="Primary scores of that task, mean over sessions.", kind="text"),
+    defined("null"),
 )
 
 
 def scheme_table(
     config: Mapping[str, Any], scores: pd.DataFrame | None, main: str | None
-) -> Block | None:
+) -> Table | None:
     """Every trained scheme beside the scores that question it.
 
     Args:
@@ -89,8 +87,12 @@ def scheme_table(
     if not drawn:
         return None
     answered = _answers(scores, main)
-    rows = [_row(name, drawn, masking, answered) for name in drawn]
-    return block("Masking schemes", _text(masking), ("scheme",), COLUMNS, rows)
+    return Table(
+        title="Masking schemes",
+        text=_text(masking),
+        columns=COLUMNS,
+        rows=tuple(_row(name, drawn, masking, answered) for name in drawn),
+    )
 
 
 def _text(masking: Mapping[str, Any]) -> str:
@@ -109,7 +111,7 @@ def _answers(scores: pd.DataFrame | None, main: str | None) -> dict[str, list[tu
         return found
     for one in headlines(summary_table(scores), main, detailed=True):
         metric = METRIC_LABELS.get(one.metric, one.metric)
-        whole = one.target in ("spikes", "traces")
+        whole = one.target in IMPLIED_TARGETS
         what = f"{number(one.value)} {metric}" if whole else f"{one.target} {number(one.value)}"
         null = number(one.null) if np.isfinite(one.null) else "–"
         found.setdefault(one.task, []).append((what, null))
@@ -121,18 +123,16 @@ def _row(
     weights: Mapping[str, float],
     masking: Mapping[str, Any],
     answered: Mapping[str, list[tuple[str, str]]],
-) -> dict[str, Any]:
+) -> tuple[Cell, ...]:
     purpose = PURPOSES[name]
     ratio = masking.get(purpose.ratio) if purpose.ratio else None
     found = answered.get(purpose.task, [])
-    return {
-        "names": [Name(text=name.replace("_", " "))],
-        "cells": [
-            Cell(text=purpose.hides, kind="text"),
-            Cell(text=f"{100 * weights[name] / sum(weights.values()):.0f} %"),
-            Cell(text=f"{float(ratio):g}" if isinstance(ratio, int | float) else "–"),
-            Cell(text=task_label(purpose.task) or "–", kind="text"),
-            Cell(text=", ".join(what for what, _ in found) or "–", kind="text"),
-            Cell(text=", ".join(dict.fromkeys(null for _, null in found)) or "–"),
-        ],
-    }
+    return (
+        Cell(text=name.replace("_", " ")),
+        Cell(text=purpose.hides, kind="text"),
+        Cell(text=f"{100 * weights[name] / sum(weights.values()):.0f} %"),
+        Cell(text=f"{float(ratio):g}" if isinstance(ratio, int | float) else "–"),
+        Cell(text=task_label(purpose.task) or "–", kind="text"),
+        Cell(text=", ".join(what for what, _ in found) or "–", kind="text"),
+        Cell(text=", ".join(dict.fromkeys(null for _, null in found)) or "–"),
+    )

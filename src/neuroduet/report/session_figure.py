@@ -20,6 +20,7 @@ from neuroduet.report.style import (
     Plate,
     grid,
     plate,
+    question_label,
     short,
     styled,
     task_label,
@@ -105,8 +106,7 @@ def _panel(
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
-    whole = one.target in ("spikes", "traces", "region")
-    axes.set_title(task_label(one.task) + ("" if whole else f": {short(one.target, 18)}"))
+    axes.set_title(question_label(one.task, short(one.target, 18)))
     axes.set_xlabel(METRIC_LABELS.get(one.metric, one.metric))
 
 

@@ -47,6 +47,9 @@ TASK_LABELS = {
 }
 """Tasks whose name in the table is not what a reader would say."""
 
+IMPLIED_TARGETS = ("spikes", "traces", "region")
+"""Targets that their task implies: no sentence needs them."""
+
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -180,6 +183,11 @@ def task_label(task: str) -> str:
     return TASK_LABELS.get(task, task.replace("_", " "))
 
 
+def question_label(task: str, target: str) -> str:
+    """Task and target as a reader would say them."""
+    return task_label(task) if target in IMPLIED_TARGETS else f"{task_label(task)}: {target}"
+
+
 def short(name: str, length: int = 28) -> str:
     """A name that fits beside an axis: its middle is left out when it is long."""
     name = " ".join(name.split())
@@ -191,6 +199,13 @@ def short(name: str, length: int = 28) -> str:
 def decimal(value: float) -> str:
     """A number with two decimals, never a negative zero."""
     return f"{round(float(value), 2) + 0.0:.2f}"
+
+
+def usual_range(values: np.ndarray) -> tuple[float, float]:
+    """Ends of an axis that a few values cannot stretch: three quartile ranges beyond quartiles."""
+    lower, upper = np.percentile(values, [25, 75])
+    reach = 3.0 * (upper - lower)
+    return max(float(values.min()), lower - reach), min(float(values.max()), upper + reach)
 
 
 def jitter(n: int, width: float) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,16 +13,14 @@ from neuroduet.report.folder import RunFolder
 from neuroduet.report.headlines import Headline
 from neuroduet.report.holdings import Holding
 from neuroduet.report.published import published
-from neuroduet.report.style import METRIC_LABELS, task_label
-from neuroduet.report.tables import number, select, session_table
+from neuroduet.report.sheet import Bar, Cell, Tile
+from neuroduet.report.style import IMPLIED_TARGETS, METRIC_LABELS, task_label
+from neuroduet.report.tables import number, p_text, select, session_table
 from neuroduet.report.words import meaning
 
 MAX_TILES = 12
 BOUNDED_METRICS = ("r2", "balanced_accuracy", "accuracy")
 """Metrics that read 1 for a perfect prediction."""
-
-WHOLE_TARGETS = ("spikes", "traces", "region")
-"""Targets that their task implies: no sentence needs them."""
 
 BEHAVIOUR_TASKS = ("decoding",)
 GROUPS = ("Activity", "Behaviour", "Regions")
@@ -68,7 +65,7 @@ def spreads(
 
 def sentences(
     folder: RunFolder, holdings: Sequence[Holding], found: Sequence[Headline]
-) -> list[str]:
+) -> tuple[str, ...]:
     """What was trained on what, and a verdict in one sentence.
 
     Args:
@@ -89,7 +86,7 @@ def sentences(
         said.append(text + _budget(folder) + "." + _windows(holdings))
     if found:
         said.append(_verdict(found))
-    return said
+    return tuple(said)
 
 
 def _windows(holdings: Sequence[Holding]) -> str:
@@ -145,7 +142,7 @@ def count(n: int, word: str) -> str:
 
 def tile_groups(
     found: Sequence[Headline], spread: Mapping[Headline, Spread], preset: str | None
-) -> list[dict[str, Any]]:
+) -> tuple[tuple[str, tuple[Tile, ...]], ...]:
     """The headlines as tiles, those about activity, behaviour and regions together.
 
     Args:
@@ -156,10 +153,13 @@ def tile_groups(
     Returns:
         Name and tiles of every group that has any.
     """
-    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in GROUPS}
-    for headline in found[:MAX_TILES]:
-        groups[_group(headline)].append(_tile(headline, spread.get(headline), preset))
-    return [{"name": name, "tiles": tiles} for name, tiles in groups.items() if tiles]
+    shown = found[:MAX_TILES]
+    groups = {name: [one for one in shown if _group(one) == name] for name in GROUPS}
+    return tuple(
+        (name, tuple(_tile(one, spread.get(one), preset) for one in own))
+        for name, own in groups.items()
+        if own
+    )
 
 
 def _group(headline: Headline) -> str:
@@ -168,26 +168,25 @@ def _group(headline: Headline) -> str:
     return "Behaviour" if headline.task in BEHAVIOUR_TASKS else "Activity"
 
 
-def _tile(headline: Headline, spread: Spread | None, preset: str | None) -> dict[str, Any]:
-    whole = headline.target in WHOLE_TARGETS
+def _tile(headline: Headline, spread: Spread | None, preset: str | None) -> Tile:
     verdict, kind = verdict_of(headline)
-    return {
-        "task": task_label(headline.task),
-        "target": "" if whole else headline.target,
-        "value": number(headline.value),
-        "metric": METRIC_LABELS.get(headline.metric, headline.metric),
-        "definition": meaning(headline.metric),
-        "verdict": verdict,
-        "kind": kind,
-        "spread": "" if spread is None else f"{number(spread.low)} to {number(spread.high)}",
-        "spread_words": "" if spread is None else spread.words,
-        "references": _references(headline),
-        "published": [
-            {"text": f"{one.value:.2f} {one.model.split(', ')[1]}", "definition": one.words()}
+    metric = METRIC_LABELS.get(headline.metric, headline.metric)
+    return Tile(
+        what=task_label(headline.task),
+        target="" if headline.target in IMPLIED_TARGETS else headline.target,
+        value=number(headline.value),
+        unit=Cell(text=metric, title=meaning(headline.metric)),
+        spread=""
+        if spread is None
+        else f"{number(spread.low)} to {number(spread.high)}: {spread.words}",
+        bar=_bar(headline, spread),
+        verdict=Cell(text=verdict, kind=kind) if verdict else None,
+        references=_references(headline),
+        published=tuple(
+            Cell(text=f"{one.value:.2f} {one.model.split(', ')[1]}", title=one.words())
             for one in published(preset, headline.task, headline.metric)
-        ],
-        **_bar(headline, spread),
-    }
+        ),
+    )
 
 
 def verdict_of(headline: Headline) -> tuple[str, str]:
@@ -203,40 +202,35 @@ def verdict_of(headline: Headline) -> tuple[str, str]:
     return ("above the best linear", "good") if value > rival else ("below the best linear", "low")
 
 
-def _references(headline: Headline) -> list[dict[str, str]]:
+def _references(headline: Headline) -> tuple[Cell, ...]:
     known = [("null", headline.null), (headline.rival, headline.rival_value)]
     known.append(("oracle", headline.oracle))
     found = [
-        {"name": name.replace("_", " "), "value": number(value), "definition": meaning(name)}
+        Cell(text=name.replace("_", " "), title=meaning(name), note=number(value))
         for name, value in known
         if name and np.isfinite(value)
     ]
     if np.isfinite(headline.p_value):
-        text = f"{headline.p_value:.2g}"
-        found.append({"name": "p", "value": text, "definition": meaning("p_value")})
-    return found
+        found.append(Cell(text="p", title=meaning("p_value"), note=p_text(headline.p_value)))
+    return tuple(found)
 
 
-def _bar(headline: Headline, spread: Spread | None) -> dict[str, Any]:
+def _bar(headline: Headline, spread: Spread | None) -> Bar | None:
     top = headline.oracle
     if not np.isfinite(top) and headline.metric in BOUNDED_METRICS:
         top = 1.0
     span = top - headline.null
     if not span > 0:
-        return {"fill": None, "rival_at": None, "band": None, "bar_label": ""}
+        return None
 
     def place(value: float) -> float:
         return min(max(100 * (value - headline.null) / span, 0.0), 100.0)
 
     share = 100 * (headline.value - headline.null) / span
-    band = None
-    if spread is not None:
-        left, right = place(spread.low), place(spread.high)
-        band = {"left": f"{left:.1f}", "width": f"{max(right - left, 0.0):.1f}"}
     rival = headline.rival_value
-    return {
-        "fill": f"{place(headline.value):.1f}",
-        "rival_at": f"{min(place(rival), 99.0):.1f}" if np.isfinite(rival) else None,
-        "band": band,
-        "bar_label": f"{share:.0f} % of the way from null to the best possible score",
-    }
+    return Bar(
+        fill=place(headline.value),
+        label=f"{share:.0f} % of the way from null to the best possible score",
+        band=None if spread is None else (place(spread.low), place(spread.high)),
+        rival=min(place(rival), 99.0) if np.isfinite(rival) else None,
+    )

@@ -106,6 +106,18 @@ def number(value: float) -> str:
     return f"{round(float(value), DECIMALS) + 0.0:.{DECIMALS}f}"
 
 
+def p_text(value: float) -> str:
+    """A p-value as text.
+
+    Example:
+        >>> p_text(0.0321), p_text(1e-9), p_text(float("nan"))
+        ('0.032', '<0.001', '–')
+    """
+    if not np.isfinite(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.2g}"
+
+
 def select(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Rows whose index begins with the given task, target and metric, without those levels."""
     levels = list(table.index.names[: len(names)])

@@ -23,6 +23,7 @@ from neuroduet.report.style import (
     short,
     styled,
     task_label,
+    usual_range,
 )
 
 MAX_REGIONS = 20
@@ -94,11 +95,9 @@ def _regions(rows: pd.DataFrame) -> pd.Series:
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Limits that a few badly predicted units cannot stretch: three quartile ranges."""
-    lower, upper = np.percentile(values, [25, 75])
-    reach = 3.0 * (upper - lower)
-    low = min(max(float(values.min()), float(lower - reach)), 0.0)
-    high = max(min(float(values.max()), float(upper + reach)), 0.0)
+    """Limits that a few badly predicted units cannot stretch, with 0 between them."""
+    low, high = usual_range(values)
+    low, high = min(low, 0.0), max(high, 0.0)
     margin = 0.06 * (high - low) or 0.1
     return low - margin, high + margin
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from neuroduet.metrics import DEFINITIONS
+from neuroduet.report.sheet import Cell
 
 COLUMN_WORDS = {
     "null": "What knowing nothing scores; each metric says what its null is.",
@@ -78,10 +79,15 @@ def meaning(name: str) -> str:
     return ""
 
 
-def definitions(names: Iterable[str]) -> list[tuple[str, str]]:
+def defined(name: str, kind: str = "") -> Cell:
+    """A name as it stands in the score table, with its meaning on hover."""
+    return Cell(text=name, title=meaning(name), kind=kind)
+
+
+def definitions(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Name and meaning of everything that has one, each once.
 
     Args:
         names: Names that a page shows.
     """
-    return [(name, meaning(name)) for name in dict.fromkeys(names) if meaning(name)]
+    return tuple((name, meaning(name)) for name in dict.fromkeys(names) if meaning(name))

@@ -29,7 +29,12 @@ class Actions:
     """
 
     def __init__(
-        self, times: Clock, labels: States | None, predicted: States | None, path: Path
+        self,
+        times: Clock,
+        labels: States | None,
+        predicted: States | None,
+        path: Path,
+        problem: str = "",
     ) -> None:
         """Bring everything onto one clock.
 
@@ -38,6 +43,7 @@ class Actions:
             labels: Labels of the recording.
             predicted: What a model says.
             path: File for corrected labels.
+            problem: Why that file is left alone.
 
         Raises:
             UserError: The label file cannot be used.
@@ -50,7 +56,7 @@ class Actions:
         if labels is not None:
             classes = _coded(labels, names, _rows(labels, times))
         rate_hz = 1 / max(times.step_s, 1e-9)
-        self.edits = LabelEdits(path, classes, names, rate_hz)
+        self.edits = LabelEdits(path, classes, names, rate_hz, problem)
         self.labelled = bool((self.edits.classes != UNLABELLED).any())
         self.predicted = None
         self.probabilities: Float[np.ndarray, "T K"] | None = None
@@ -63,14 +69,17 @@ class Actions:
 
     def window(self, edges_s: Float[np.ndarray, " E"]) -> dict[str, Json]:
         """What stands in a window; see ``/api/actions``."""
+        shown, thinned = visible_bouts(self.times, self.edits.classes, edges_s)
         found: dict[str, Json] = {
-            "true": self._listed(visible_bouts(self.times, self.edits.classes, edges_s)),
+            "true": self._listed(shown),
             "predicted": None,
             "probabilities": None,
         }
         if self.predicted is not None:
-            shown = visible_bouts(self.times, self.predicted, edges_s)
+            shown, fewer = visible_bouts(self.times, self.predicted, edges_s)
             found["predicted"] = self._listed(shown)
+            thinned |= fewer
+        found["thinned"] = thinned
         if self.probabilities is not None:
             found["probabilities"] = self._mean_probabilities(edges_s, self.probabilities)
         return found
@@ -117,6 +126,8 @@ class Actions:
     def _mean_probabilities(
         self, edges_s: Float[np.ndarray, " E"], known: Float[np.ndarray, "T K"]
     ) -> dict[str, Json]:
+        if not len(self.times):
+            return {"columns": 0, "classes": [[] for _ in self.edits.names]}
         index = np.searchsorted(self.times.start_s, edges_s)
         # A column narrower than a frame shows the frame in which it begins.
         first = np.where(np.diff(index) > 0, index[:-1], np.maximum(index[:-1] - 1, 0))
@@ -163,4 +174,5 @@ def _coded(
 ) -> Int[np.ndarray, " T"]:
     code = np.array([*(names.index(name) for name in states.names), UNLABELLED])
     classes = np.append(states.classes, UNLABELLED)[row]
-    return code[np.where(classes < len(states.names), classes, UNLABELLED)]
+    known = (classes >= 0) & (classes < len(states.names))
+    return code[np.where(known, classes, UNLABELLED)]

@@ -13,10 +13,8 @@ from neuroduet.view.actions import Actions
 from neuroduet.view.activity import Activity
 from neuroduet.view.behaviours import Behaviour
 from neuroduet.view.library import Library
-from neuroduet.view.wire import Json, number
 from neuroduet.view.poses import encode_pose
 from neuroduet.view.predictions import PredictedBehaviour
-from neuroduet.view.wire import Query
 from neuroduet.view.raster import (
     MOST_EVENTS,
     BinnedCounts,
@@ -25,9 +23,10 @@ from neuroduet.view.raster import (
     encode_image,
 )
 from neuroduet.view.segments import Clock, visible_bouts
-from neuroduet.view.summary import describe_session, split_of_trials
+from neuroduet.view.summary import describe_session
 from neuroduet.view.traces import envelope, trial_envelope
 from neuroduet.view.units import describe_unit
+from neuroduet.view.wire import Json, Query, number
 
 MOST_TRIALS = 2000
 
@@ -122,13 +121,12 @@ def trials(library: Library, query: Query) -> Answer:
     known = found.opened.trials
     seen = np.flatnonzero((known.end_s > start_s) & (known.start_s < end_s))
     shown = seen[:: max(1, -(-len(seen) // MOST_TRIALS))]
-    split = split_of_trials(found)
     listed: list[Json] = [
         {
             "start": float(known.start_s[row]),
             "end": float(known.end_s[row]),
             "index": int(row),
-            "split": split[row] or None,
+            "split": found.split[row] or None,
             "label": known.labels[row],
         }
         for row in shown
@@ -278,7 +276,7 @@ def _segments(
         return None
     times, codes = found.times, found.codes
     if times.step_s:
-        rows = visible_bouts(times, codes, edges_s)
+        rows, _ = visible_bouts(times, codes, edges_s)
     else:
         seen = (times.end_s > edges_s[0]) & (times.start_s < edges_s[-1]) & (codes >= 0)
         rows = [(int(row), int(row) + 1, int(codes[row])) for row in np.flatnonzero(seen)]

@@ -27,7 +27,7 @@ class Behaviour:
         classes: Names of the classes, if it is categorical.
         low: Lower end of a scale.
         high: Upper end of a scale.
-        times: When samples or trials are.
+        times: When samples, of classes, or trials are; none for continuous samples.
         samples: Continuous values per sample.
         values: Continuous values per trial, ``(J, C)``.
         codes: Class of every sample or trial.
@@ -59,28 +59,32 @@ def open_behaviours(recording: Data, trials: Clock, pages: np.memmap) -> dict[st
         if place is None or config.source.partition(".")[0] in STATEMENTS:
             continue
         group, field = place
-        raw = mapped(column(group, field), pages)
-        times = trials
+        raw, at_s = mapped(column(group, field), pages), None
         if config.per == "bin":
-            times = clock(mapped(column(group, "timestamps"), pages))
-        build = _continuous if config.kind == "continuous" else _categorical
-        found[config.name] = build(config, raw, times)
+            at_s = mapped(column(group, "timestamps"), pages)
+        if config.kind == "continuous":
+            found[config.name] = _continuous(config, raw, trials, at_s)
+        else:
+            found[config.name] = _categorical(config, raw, trials if at_s is None else clock(at_s))
     return found
 
 
-def _continuous(config: BehaviourConfig, raw: np.ndarray, times: Clock) -> Behaviour:
+def _continuous(
+    config: BehaviourConfig, raw: np.ndarray, trials: Clock, at_s: np.ndarray | None
+) -> Behaviour:
     n_channels = int(np.prod(raw.shape[1:], dtype=np.int64))
-    low, high = usual_range(np.asarray(raw, dtype=np.float32))
-    per_trial = config.per == "trial"
+    low, high = usual_range(raw)
+    values = raw.reshape(len(raw), n_channels)
     return Behaviour(
         config=config,
-        channels=tuple(str(number) for number in range(n_channels)),
+        # As tables of scores call them.
+        channels=tuple(f"[{number}]" for number in range(n_channels)),
         classes=(),
         low=low,
         high=high,
-        times=times,
-        samples=None if per_trial else signal(times.start_s, raw),
-        values=raw.reshape(len(raw), n_channels).astype(np.float64) if per_trial else None,
+        times=trials if at_s is None else clock(np.zeros(0)),
+        samples=None if at_s is None else signal(at_s, values),
+        values=values.astype(np.float64) if at_s is None else None,
     )
 
 

@@ -9,6 +9,7 @@ import csv
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class LabelEdits:
         path: File that :meth:`save` writes.
         classes: Class of every frame, ``UNLABELLED`` where nobody said.
         names: Names of the classes.
-        read_only: Whether labels cannot be written where the file lies.
+        problem: Why nothing can be changed; empty if it can.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class LabelEdits:
         classes: Int[np.ndarray, " T"],
         names: tuple[str, ...],
         rate_hz: float,
+        problem: str = "",
     ) -> None:
         """Go on where the label file, or a session that was cut off, ended.
 
@@ -55,20 +57,23 @@ class LabelEdits:
             classes: Labels of the recording.
             names: Names of the classes.
             rate_hz: Frames per second.
+            problem: Why the file is left alone; the labels of the recording can be seen then.
 
         Raises:
             UserError: The file is of another kind, or damaged.
         """
         self.path = path
         self.classes, self.names = classes.astype(np.int64), names
-        folder = path.parent
-        self.read_only = not (folder.is_dir() and os.access(folder, os.W_OK))
-        self._undo: list[tuple[int, Int[np.ndarray, " _"]]] = []
+        self.problem = problem or _why_not(path.parent)
+        self._undo: list[_Before] = []
+        self._read = _version(path)
+        if problem:
+            return
         if path.exists():
             self.classes, self.names = read_label_file(path, len(classes), rate_hz, names)
         if self._partial.exists():
             found, self.names = read_label_file(self._partial, len(classes), rate_hz, self.names)
-            self._undo.append((0, self.classes.copy()))
+            self._undo.append(_Before.of(self.classes, 0, len(classes)))
             self.classes = found
 
     @property
@@ -100,7 +105,7 @@ class LabelEdits:
         if name is not None and name not in self.names:
             raise unknown("class", name, self.names)
         part = slice(start_frame, end_frame)
-        self._undo.append((start_frame, self.classes[part].copy()))
+        self._undo.append(_Before.of(self.classes, start_frame, end_frame))
         self.classes[part] = UNLABELLED if name is None else self.names.index(name)
         self._keep()
 
@@ -112,10 +117,11 @@ class LabelEdits:
         """
         if not self._undo:
             return 0, 0
-        first, before = self._undo.pop()
-        self.classes[first : first + len(before)] = before
+        before = self._undo.pop()
+        last = before.first + int(before.lengths.sum())
+        self.classes[before.first : last] = np.repeat(before.codes, before.lengths)
         self._keep()
-        return first, first + len(before)
+        return before.first, last
 
     def add_class(self, name: str) -> None:
         """Offer one more class.
@@ -144,10 +150,16 @@ class LabelEdits:
             Number of bouts in it.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: It cannot be written, or somebody else wrote it meanwhile.
         """
         self._require_writable()
+        if _version(self.path) != self._read:
+            raise UserError(
+                f"{self.path} was changed by another program while it was open here; keep a copy "
+                "of it and start the viewer again, which takes the unsaved labels up"
+            )
         n_bouts = write_label_file(self.path, self.classes, self.names)
+        self._read = _version(self.path)
         self._undo.clear()
         self._keep()
         return n_bouts
@@ -161,11 +173,44 @@ class LabelEdits:
             self._partial.unlink(missing_ok=True)
 
     def _require_writable(self) -> None:
-        if self.read_only:
-            raise UserError(
-                f"labels cannot be written into {self.path.parent}; start again with --labels and "
-                "a file in a folder that can be written"
-            )
+        if self.problem:
+            raise UserError(self.problem)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Before:
+    """What an edit replaced, as runs: whole recordings are painted over, and undone, often."""
+
+    first: int
+    codes: Int[np.ndarray, " R"]
+    lengths: Int[np.ndarray, " R"]
+
+    @staticmethod
+    def of(classes: Int[np.ndarray, " T"], first: int, last: int) -> _Before:
+        part = classes[first:last]
+        change = np.flatnonzero(part[1:] != part[:-1]) + 1
+        begin = np.concatenate([np.zeros(min(len(part), 1), dtype=np.int64), change])
+        lengths = np.diff(np.append(begin, len(part)))
+        return _Before(first=first, codes=part[begin], lengths=lengths)
+
+
+def _why_not(folder: Path) -> str:
+    """Why no labels can be written into a folder; empty if they can."""
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return ""
+    return (
+        f"labels cannot be written into {folder}; start again with --labels and a file in a "
+        "folder that can be written"
+    )
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """What changes when somebody writes a file; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def write_label_file(path: Path, classes: Int[np.ndarray, " T"], names: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from neuroduet.errors import UserError, unknown
 from neuroduet.view.actions import Actions
 from neuroduet.view.predictions import Predictions, open_predictions
-from neuroduet.view.recordings import Opened, open_recording
+from neuroduet.view.recordings import Opened, Trials, open_recording
 from neuroduet.view.sources import Source, Sources, read_answer
 from neuroduet.view.units import read_scores
 
@@ -28,11 +28,13 @@ class Session:
         opened: The recording.
         predictions: What a run predicted.
         scores: Score by unit id.
+        split: Split of every trial; empty where unknown.
     """
 
     opened: Opened
     predictions: Predictions | None
     scores: dict[str, float]
+    split: tuple[str, ...]
 
 
 class Library:
@@ -104,7 +106,14 @@ class Library:
         answer = opened.states.get("actions")
         if source.answer is not None:
             answer = read_answer(source.answer)
-        return Actions(opened.frames, opened.states.get("labels"), answer, given or beside)
+        known = opened.frames, opened.states.get("labels"), answer
+        if given is not None:
+            return Actions(*known, given)
+        try:
+            return Actions(*known, beside)
+        except UserError as error:
+            # A file that happens to lie there must not keep anyone from looking.
+            return Actions(*known, beside, str(error))
 
     def _source(self, name: str) -> Source:
         if name not in self.sources.recordings:
@@ -122,5 +131,22 @@ def _open(source: Source) -> Session:
         ids = () if activity is None else activity.ids
         order = np.zeros(0, np.int64) if activity is None else activity.order
         predictions = open_predictions(source.predictions, ids, order)
-    scores = read_scores(source.scores, source.id)
-    return Session(opened=opened, predictions=predictions, scores=scores)
+    return Session(
+        opened=opened,
+        predictions=predictions,
+        scores=read_scores(source.scores, source.id),
+        split=_split_of_trials(opened.trials, predictions),
+    )
+
+
+def _split_of_trials(trials: Trials, predictions: Predictions | None) -> tuple[str, ...]:
+    """As the recording says, or as the run divided it."""
+    if predictions is None or any(trials.split):
+        return trials.split
+    start_s, end_s, split = predictions.windows
+    # The first window in which the middle of a trial lies.
+    middle = (trials.start_s + trials.end_s) / 2
+    names = np.full(len(middle), "", dtype=object)
+    for begin, end, name in reversed(list(zip(start_s, end_s, split, strict=True))):
+        names[(begin <= middle) & (middle < end)] = name
+    return tuple(names)

@@ -29,6 +29,9 @@ from neuroduet.view.behaviours import Behaviour, open_behaviours
 from neuroduet.view.poses import Pose, open_pose
 from neuroduet.view.segments import Clock, clock
 
+SHORTEST_S = 1.0
+"""Length of what has none of its own, such as a single frame."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class States:
@@ -73,6 +76,7 @@ class Opened:
         subject: Subject id.
         start_s: Start (s).
         end_s: End (s).
+        recorded: Start and end (s) of its stretches; between them nothing was recorded.
         path: File.
         activity: Neural activity, if any.
         behaviours: By name.
@@ -87,6 +91,7 @@ class Opened:
     subject: str
     start_s: float
     end_s: float
+    recorded: Float[np.ndarray, "I 2"]
     path: Path
     activity: Activity | None
     behaviours: dict[str, Behaviour]
@@ -129,6 +134,7 @@ def open_recording(path: Path) -> Opened:
             subject=subject_id(recording),
             start_s=start_s,
             end_s=end_s,
+            recorded=_stretches(recording),
             path=path,
             activity=open_activity(recording, pages),
             behaviours=open_behaviours(recording, at, pages),
@@ -140,11 +146,17 @@ def open_recording(path: Path) -> Opened:
 
 
 def span(recording: Data) -> tuple[float, float]:
-    """Start and end of a recording (s)."""
+    """Start and end of a recording (s), at least :data:`SHORTEST_S` apart."""
+    stretches = _stretches(recording)
+    start_s = float(stretches[:, 0].min())
+    return start_s, max(float(stretches[:, 1].max()), start_s + SHORTEST_S)
+
+
+def _stretches(recording: Data) -> Float[np.ndarray, "I 2"]:
     domain = recording.domain
     if domain is None or not len(domain.start):
-        return 0.0, 1.0
-    return float(np.min(domain.start)), float(np.max(domain.end))
+        return np.array([[0.0, SHORTEST_S]])
+    return np.stack([domain.start, domain.end], axis=1).astype(np.float64)
 
 
 def _numbers(group: ArrayDict, name: str, pages: np.memmap) -> Float[np.ndarray, " R"]:

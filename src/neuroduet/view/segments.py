@@ -45,11 +45,18 @@ def clock(timestamps: Float[np.ndarray, " T"], step_s: float | None = None) -> C
     """
     start_s = np.array(timestamps, dtype=np.float64)
     if step_s is None:
-        step_s = float(np.median(np.diff(start_s))) if len(start_s) > 1 else 1.0
+        step_s = usual_step(start_s) or 1.0
     following = np.append(start_s[1:], np.inf)
     # Joined up to a step and a half, so that a jitter of the camera leaves no slits.
     end_s = np.where(following - start_s <= 1.5 * step_s, following, start_s + step_s)
     return Clock(start_s=start_s, end_s=end_s, step_s=step_s)
+
+
+def usual_step(timestamps: Float[np.ndarray, " T"]) -> float:
+    """Median time between samples (s), of which several may have one time; 0 if all have."""
+    steps = np.diff(timestamps)
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if len(steps) else 0.0
 
 
 def bouts(
@@ -76,18 +83,21 @@ def bouts(
 
 def visible_bouts(
     times: Clock, classes: Int[np.ndarray, " T"], edges_s: Float[np.ndarray, " E"]
-) -> list[tuple[int, int, int]]:
+) -> tuple[list[tuple[int, int, int]], bool]:
     """As :func:`bouts`, in a window; where there are too many, what stands in every column.
 
     Args:
         times: When the frames are.
         classes: Class of every frame.
         edges_s: Edges of the columns, ascending (s).
+
+    Returns:
+        The bouts, and whether there are more than these.
     """
     first, last = times.frames(edges_s[0], edges_s[-1])
     found = bouts(times, classes, first, last)
     if len(found) <= max(FEWEST, len(edges_s)):
-        return found
+        return found, False
     frame = np.clip(np.searchsorted(times.start_s, edges_s), first, last)
     begin, stop = frame[:-1], frame[1:]
     kept = stop > begin
@@ -98,4 +108,4 @@ def visible_bouts(
     rows = [
         (int(begin[a]), int(stop[b - 1]), int(middle[a])) for a, b in zip(*groups, strict=True)
     ]
-    return [row for row in rows if row[2] != UNLABELLED]
+    return [row for row in rows if row[2] != UNLABELLED], True

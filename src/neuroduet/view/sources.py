@@ -122,12 +122,20 @@ def read_answer(path: Path) -> States:
                 f"{path} holds no {' and no '.join(sorted(missing))}, expected a file of "
                 "`neuroduet actions predict`; make it again"
             )
-        return States(
+        found = States(
             timestamps=arrays.get("timestamps", np.zeros(0)).astype(np.float64),
             classes=arrays["classes"].astype(np.int64),
             names=tuple(str(name) for name in arrays["names"]),
             probabilities=arrays["probabilities"].astype(np.float32),
         )
+        n_frames, times = len(found.classes), found.timestamps
+        fits = arrays["probabilities"].shape == (n_frames, len(found.names))
+        if not fits or len(times) not in (0, n_frames) or not (np.diff(times) >= 0).all():
+            raise UserError(
+                f"{path} holds classes, probabilities and timestamps that do not belong "
+                "together; make it again with `neuroduet actions predict`"
+            )
+        return found
 
 
 def _predicted_in(path: Path) -> _Predicted:

@@ -27,21 +27,9 @@ def describe_session(found: Session, actions: Actions | None) -> dict[str, Json]
         "pose": _pose(found),
         "actions": None if actions is None else _actions(actions),
         "trials": {"count": len(opened.trials.start_s)},
-        "read_only": actions is None or actions.edits.read_only,
+        "read_only": actions is None or bool(actions.edits.problem),
+        "recorded": [[float(start), float(end)] for start, end in opened.recorded],
     }
-
-
-def split_of_trials(found: Session) -> tuple[str, ...]:
-    """Split of every trial: as the recording says, or as the run divided it."""
-    trials = found.opened.trials
-    if found.predictions is None or any(trials.split) or not len(trials.start_s):
-        return trials.split
-    start_s, end_s, split = found.predictions.windows
-    names = []
-    for middle in (trials.start_s + trials.end_s) / 2:
-        inside = np.flatnonzero((start_s <= middle) & (middle < end_s))
-        names.append(split[inside[0]] if len(inside) else "")
-    return tuple(names)
 
 
 def _activity(found: Session) -> Json:
@@ -117,4 +105,5 @@ def _actions(actions: Actions) -> Json:
         "predicted": actions.predicted is not None,
         "edits": actions.edits.unsaved,
         "path": str(actions.edits.path),
+        "problem": actions.edits.problem,
     }

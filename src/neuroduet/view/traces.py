@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from neuroduet.data.columns import pieces
+from neuroduet.view.segments import usual_step
+
 BLOCK = 64
 """Samples of which the lowest and highest value are kept ready."""
+
+BLOCKS_AT_ONCE = 1 << 14
+"""Blocks that are in memory at a time, while lowest and highest values are found."""
 
 COARSE = 4 * BLOCK
 """Samples per column from which on those are used; a column then reaches up to a block further."""
@@ -22,15 +28,15 @@ class Signal:
     """Samples of one or several channels.
 
     Attributes:
-        timestamps: Time of every sample, sorted (s).
-        values: Samples; not finite where missing.
+        timestamps: Time of every sample, sorted (s); may lie on disk.
+        values: Samples, NaN where missing; may lie on disk.
         lowest: Lowest value of every :data:`BLOCK` samples, and a last row of NaN.
         highest: Highest value, likewise.
         longest_gap_s: Samples further apart are not joined (s).
     """
 
     timestamps: Float[np.ndarray, " R"]
-    values: Float[np.ndarray, "R C"]
+    values: Shaped[np.ndarray, "R C"]
     lowest: Float[np.ndarray, "Q C"]
     highest: Float[np.ndarray, "Q C"]
     longest_gap_s: float
@@ -43,22 +49,23 @@ def signal(timestamps: Float[np.ndarray, " R"], values: Shaped[np.ndarray, "R *C
         timestamps: Time of every sample, sorted (s).
         values: Numbers, one or several per sample; what is not finite is missing.
     """
-    n_channels = int(np.prod(values.shape[1:], dtype=np.int64))
-    flat = np.array(values, dtype=np.float32).reshape(len(values), n_channels)
-    flat[~np.isfinite(flat)] = np.nan
-    first = np.arange(0, len(flat), BLOCK)
-    end = np.full((1, flat.shape[1]), np.nan, dtype=np.float32)
-    extremes = [
-        np.concatenate([ufunc.reduceat(flat, first, axis=0), end]) if len(flat) else end
-        for ufunc in (np.fmin, np.fmax)
-    ]
-    step_s = float(np.median(np.diff(timestamps[:10_000]))) if len(timestamps) > 1 else 0.0
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:], dtype=np.int64)))
+    if any(np.isinf(piece).any() for piece in pieces(flat)):
+        flat = np.where(np.isinf(flat), np.nan, flat)
+    n_blocks = -(-len(flat) // BLOCK)
+    lowest = np.full((n_blocks + 1, flat.shape[1]), np.nan, dtype=np.float32)
+    highest = lowest.copy()
+    for start in range(0, n_blocks, BLOCKS_AT_ONCE):
+        piece = np.asarray(flat[start * BLOCK : (start + BLOCKS_AT_ONCE) * BLOCK])
+        first = np.arange(0, len(piece), BLOCK)
+        lowest[start : start + len(first)] = np.fmin.reduceat(piece, first, axis=0)
+        highest[start : start + len(first)] = np.fmax.reduceat(piece, first, axis=0)
     return Signal(
-        timestamps=np.array(timestamps, dtype=np.float64),
+        timestamps=np.asarray(timestamps, dtype=np.float64),
         values=flat,
-        lowest=extremes[0],
-        highest=extremes[1],
-        longest_gap_s=max(LONGEST_GAP_S, 2.01 * step_s),
+        lowest=lowest,
+        highest=highest,
+        longest_gap_s=max(LONGEST_GAP_S, 2.01 * usual_step(timestamps[:10_000])),
     )
 
 
@@ -109,8 +116,8 @@ def _between(
     near = end_s - start_s <= given.longest_gap_s
     inside, left, right = inside[near], left[near], right[near]
     share = (at_s[inside] - start_s[near]) / np.maximum(end_s[near] - start_s[near], 1e-12)
-    step = given.values[right] - given.values[left]
-    found[inside] = given.values[left] + share[:, None].astype(np.float32) * step
+    low, high = (given.values[one].astype(np.float32) for one in (left, right))
+    found[inside] = low + share[:, None].astype(np.float32) * (high - low)
     return found
 
 
@@ -141,13 +148,13 @@ def trial_envelope(
     return low, high
 
 
-def usual_range(values: Float[np.ndarray, "R *C"]) -> tuple[float, float]:
+def usual_range(values: Shaped[np.ndarray, "R *C"]) -> tuple[float, float]:
     """Values between which nearly all others lie, for the scale of an axis.
 
     Args:
         values: Numbers; what is not finite is missing.
     """
-    part = values[:: max(1, len(values) // 100_000)]
+    part = np.asarray(values[:: max(1, len(values) // 100_000)], dtype=np.float64)
     finite = part[np.isfinite(part)]
     if not len(finite):
         return 0.0, 1.0

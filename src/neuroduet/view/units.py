@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from neuroduet.view.activity import Activity
-from neuroduet.view.wire import Json, number
 from neuroduet.view.predictions import Predictions
 from neuroduet.view.raster import BinnedCounts, EventCounts
-from neuroduet.view.recordings import Opened
+from neuroduet.view.recordings import Opened, Trials
+from neuroduet.view.wire import Json, number
 
 ISI_EDGES_MS = np.linspace(0, 100, 51)
 PSTH_BINS = 50
@@ -36,20 +37,22 @@ def describe_unit(
         scores: Score by unit id.
         unit: Number of the unit.
     """
-    row = int(np.flatnonzero(activity.order == unit)[0])
-    times_s = _spike_times(activity, unit)
+    recorded = _recorded(activity, unit)
     edges_s = np.linspace(opened.start_s, opened.end_s, RATE_BINS + 1)
-    hz = _rate(activity, times_s, unit, edges_s)
+    middle_s = (edges_s[:-1] + edges_s[1:]) / 2
+    start_s, end_s = opened.recorded.T
+    within = ((start_s <= middle_s[:, None]) & (middle_s[:, None] < end_s)).any(axis=1)
+    hz = np.where(within, recorded.between(edges_s[None])[0], np.nan)
     return {
         "id": activity.ids[unit],
         "region": activity.regions[unit],
         "depth_um": number(activity.depths_um[unit]),
         "rate_hz": number(activity.rates_hz[unit]),
         "score": number(scores.get(activity.ids[unit], np.nan)),
-        "isi_ms": _intervals(times_s),
-        "psth": _psth(opened, activity, predicted, times_s, unit, row),
+        "isi_ms": None if recorded.bins is not None else _intervals(recorded.times_s),
+        "psth": _psth(opened.trials, recorded, _predicted(activity, predicted, unit)),
         "rate_over_time": {
-            "time_s": [number(t) for t in (edges_s[:-1] + edges_s[1:]) / 2],
+            "time_s": [number(t) for t in middle_s],
             "hz": [number(x) for x in hz],
         },
     }
@@ -77,89 +80,89 @@ def read_scores(path: Path | None, session: str) -> dict[str, float]:
         return dict(zip(mine["unit"].astype(str), mine["value"].astype(float), strict=True))
 
 
-def _spike_times(activity: Activity, unit: int) -> Float[np.ndarray, " S"] | None:
-    if not isinstance(activity.counts, EventCounts):
-        return None
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Unit:
+    """Spikes, or bins, of one unit.
+
+    Attributes:
+        times_s: Times of the spikes, or centres of the bins.
+        bins: The bins whose values they are; ``None`` for spikes.
+        values: Rate (Hz), or trace, in every bin.
+    """
+
+    times_s: Float[np.ndarray, " R"]
+    bins: BinnedCounts | None = None
+    values: Float[np.ndarray, " R"] = field(default_factory=lambda: np.zeros(0))
+
+    def between(self, edges_s: Float[np.ndarray, "J E"]) -> Float[np.ndarray, "J C"]:
+        """Rate (Hz), or mean trace, between every two edges; NaN where no bin says."""
+        if self.bins is None:
+            return np.diff(np.searchsorted(self.times_s, edges_s)) / np.diff(edges_s)
+        low, high = (np.stack(ends) for ends in zip(*map(self.bins.rows, edges_s), strict=True))
+        total = np.append(0.0, np.cumsum(self.values))
+        return np.where(high > low, (total[high] - total[low]) / np.maximum(high - low, 1), np.nan)
+
+
+def _recorded(activity: Activity, unit: int) -> _Unit:
     counts = activity.counts
-    return np.array(counts.timestamps[np.flatnonzero(counts.unit_index == unit)], np.float64)
+    if isinstance(counts, EventCounts):
+        own = np.flatnonzero(counts.unit_index == unit)
+        return _Unit(times_s=np.array(counts.timestamps[own], dtype=np.float64))
+    per_bin = 1.0 if activity.kind == "traces" else counts.bin_size_s
+    values = np.array(counts.values[:, unit], dtype=np.float64) / per_bin
+    return _Unit(times_s=counts.timestamps, bins=counts, values=values)
 
 
-def _intervals(times_s: Float[np.ndarray, " S"] | None) -> Json:
-    if times_s is None:
+def _predicted(activity: Activity, predicted: Predictions | None, unit: int) -> _Unit | None:
+    """What a run predicted of a unit; ``None`` if nothing."""
+    rates = None if predicted is None else predicted.rates
+    if rates is None or not len(rates.timestamps):
         return None
+    # Rates are in the order of the recording's units.
+    values = np.array(rates.values[:, unit], dtype=np.float64)
+    return _Unit(times_s=rates.timestamps, bins=rates, values=values)
+
+
+def _intervals(times_s: Float[np.ndarray, " S"]) -> Json:
     counts = np.histogram(1e3 * np.diff(times_s), ISI_EDGES_MS)[0]
     edges: list[Json] = ISI_EDGES_MS.tolist()
     return {"edges": edges, "counts": counts.tolist()}
 
 
-def _rate(
-    activity: Activity,
-    times_s: Float[np.ndarray, " S"] | None,
-    unit: int,
-    edges_s: Float[np.ndarray, " E"],
-) -> Float[np.ndarray, " C"]:
-    """Spikes per second, or the mean of traces, between every two edges."""
-    if times_s is not None:
-        return np.diff(np.searchsorted(times_s, edges_s)) / np.diff(edges_s)
-    counts = activity.counts
-    assert isinstance(counts, BinnedCounts)
-    sampled = _binned(counts, unit, edges_s)
-    return sampled if activity.kind == "traces" else sampled / counts.bin_size_s
-
-
-def _binned(
-    counts: BinnedCounts, unit: int, edges_s: Float[np.ndarray, " E"]
-) -> Float[np.ndarray, " C"]:
-    """Mean over the bins of each column; NaN where there are none."""
-    low, high = counts.rows(edges_s)
-    found = np.full(len(low), np.nan)
-    for column, (first, last) in enumerate(zip(low, high, strict=True)):
-        if last > first:
-            found[column] = float(np.mean(counts.values[first:last, unit]))
-    return found
-
-
-def _psth(
-    opened: Opened,
-    activity: Activity,
-    predicted: Predictions | None,
-    times_s: Float[np.ndarray, " S"] | None,
-    unit: int,
-    row: int,
-) -> Json:
-    trials = opened.trials
-    if not len(trials.start_s):
-        return None
-    stride = max(1, -(-len(trials.start_s) // MOST_TRIALS))
-    start_s, end_s = trials.start_s[::stride], trials.end_s[::stride]
-    rates = None if predicted is None else predicted.rates
-    if rates is not None:
+def _psth(trials: Trials, recorded: _Unit, predicted: _Unit | None) -> Json:
+    """Average over trials; over those that were predicted, if a run predicted any."""
+    start_s, end_s = trials.start_s, trials.end_s
+    if predicted is not None:
         # Both curves stand for the same trials.
-        middle = (start_s + end_s) / 2
-        index = np.searchsorted(rates.timestamps, middle).clip(max=len(rates.timestamps) - 1)
-        left = np.maximum(index - 1, 0)
-        near = np.minimum(*(np.abs(rates.timestamps[i] - middle) for i in (index, left)))
-        known = near <= rates.bin_size_s
+        known = _near(predicted, (start_s + end_s) / 2)
         start_s, end_s = start_s[known], end_s[known]
+    stride = max(1, -(-len(start_s) // MOST_TRIALS))
+    start_s, end_s = start_s[::stride], end_s[::stride]
     if not len(start_s):
         return None
     length_s = min(float(np.median(end_s - start_s)), LONGEST_TRIAL_S)
     edges_s = np.linspace(0, length_s, PSTH_BINS + 1)
-    true = np.array([_rate(activity, times_s, unit, start + edges_s) for start in start_s])
-    curve = None
-    if rates is not None:
-        unit_of_model = int(rates.order[row])
-        found = np.array([_binned(rates, unit_of_model, start + edges_s) for start in start_s])
-        curve = [number(x) for x in _mean(found)]
+    at_s = start_s[:, None] + edges_s
+    curve = None if predicted is None else _mean(predicted.between(at_s))
     return {
         "time_s": [number(t) for t in (edges_s[:-1] + edges_s[1:]) / 2],
-        "true": [number(x) for x in _mean(true)],
+        "true": _mean(recorded.between(at_s)),
         "predicted": curve,
         "n_trials": len(start_s),
     }
 
 
-def _mean(values: Float[np.ndarray, "J C"]) -> Float[np.ndarray, " C"]:
+def _near(predicted: _Unit, at_s: Float[np.ndarray, " J"]) -> Bool[np.ndarray, " J"]:
+    """Whether something was predicted for each of some times."""
+    assert predicted.bins is not None
+    right = np.searchsorted(predicted.times_s, at_s).clip(max=len(predicted.times_s) - 1)
+    left = np.maximum(right - 1, 0)
+    gap_s = np.minimum(*(np.abs(predicted.times_s[one] - at_s) for one in (left, right)))
+    return np.asarray(gap_s <= predicted.bins.bin_size_s)
+
+
+def _mean(values: Float[np.ndarray, "J C"]) -> Json:
     seen = np.isfinite(values)
     total = np.where(seen, values, 0).sum(axis=0)
-    return np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), np.nan)
+    mean = np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), np.nan)
+    return [number(x) for x in mean]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from neuroduet.cli.imports import import_recording
 from neuroduet.data.action_files import open_action_recordings
-from neuroduet.data.readers.action_import import import_actions
+from neuroduet.data.readers.action_import import import_actions, label_recording
 from neuroduet.data.readers.labels import LabelChoice
 from neuroduet.data.writers.labels import write_boris, write_one_hot
 from neuroduet.data.writers.pose import write_dlc_csv
@@ -140,3 +140,30 @@ def test_the_command_chooses_unit_and_classes(tmp_path: Path) -> None:
     assert open_action_recordings(tmp_path / "out.h5")[0].labels.tolist() == [1, 0, 0, 1, 1, 1]
     with pytest.raises(UserError, match="unknown unit 'ms'"):
         command("--pose", pose, "--out", tmp_path / "out.h5", "--unit", "ms")
+
+
+def test_labels_go_into_a_recording_in_place_of_those_it_has(tmp_path: Path) -> None:
+    pose, labels = files(tmp_path)
+    out = tmp_path / "out.h5"
+    import_actions(pose=pose, labels=labels, out=out, rate_hz=30.0)
+    before = open_action_recordings(out)[0]
+    corrected = np.array([2, 2, 0, -1, -1, 1])
+    write_one_hot(tmp_path / "new.csv", corrected, ("groom", "rear", "sniff"))
+    found = label_recording(out, tmp_path / "new.csv")
+    (after,) = open_action_recordings(out)
+    assert found.counts == {"groom": 1, "rear": 1, "sniff": 2}
+    assert after.labels.tolist() == corrected.tolist()
+    assert after.classes == ("groom", "rear", "sniff")
+    np.testing.assert_array_equal(after.frames, before.frames)
+
+
+def test_labels_of_another_video_leave_a_recording_as_it_was(tmp_path: Path) -> None:
+    pose, labels = files(tmp_path)
+    out = tmp_path / "out.h5"
+    import_actions(pose=pose, labels=labels, out=out, rate_hz=30.0)
+    before = out.read_bytes()
+    write_one_hot(tmp_path / "long.csv", np.zeros(9, int), NAMES)
+    with pytest.raises(UserError, match="frames"):
+        label_recording(out, tmp_path / "long.csv")
+    label_recording(out, labels, check_only=True)
+    assert out.read_bytes() == before

@@ -1,4 +1,4 @@
-"""From a file of pose, and one of labels, to a recording that actions can be segmented in."""
+"""From files of pose and labels to recordings that actions can be segmented in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from neuroduet.data.readers.frame_recording import frame_recording, frame_times, session_name
+from neuroduet.data.actions import read_frames
+from neuroduet.data.readers.frame_recording import (
+    frame_recording,
+    frame_times,
+    label_groups,
+    session_name,
+)
 from neuroduet.data.readers.labels import LabelChoice, LabelReport, LabelTrack, load_labels
 from neuroduet.data.readers.pose import PoseTracks, load_pose, missing_fractions
-from neuroduet.data.recording import save
+from neuroduet.data.recording import load, replace_groups, save
 from neuroduet.errors import UserError
 
 
@@ -100,6 +106,38 @@ def import_actions(
         notes=tracks.notes,
         written=None if check_only else out,
     )
+
+
+def label_recording(
+    path: Path,
+    labels: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    choice: LabelChoice | None = None,
+    check_only: bool = False,
+) -> LabelReport:
+    """Write the labels of a file into a recording, in place of those it may have.
+
+    Args:
+        path: The recording (.h5); it is replaced in one step, or not at all.
+        labels: See :func:`~neuroduet.data.readers.labels.load_labels`; such as the viewer saves.
+        classes: Names of the classes, in order; those of the labels if not given.
+        choice: What to read of the labels.
+        check_only: Write nothing.
+
+    Returns:
+        What was found in the labels.
+
+    Raises:
+        UserError: A file is damaged, or the labels are of another video.
+    """
+    with load(path) as recording:
+        _, timestamps = read_frames(recording)
+    rate_hz = float(1 / np.median(np.diff(timestamps))) if len(timestamps) > 1 else None
+    track = load_labels(labels, len(timestamps), rate_hz, classes, choice)
+    if not check_only:
+        replace_groups(path, label_groups(timestamps, track))
+    return track.report
 
 
 def _pose_rate(path: Path, tracks: PoseTracks, rate_hz: float | None) -> float | None:

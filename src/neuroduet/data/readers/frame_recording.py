@@ -64,10 +64,7 @@ def frame_recording(
         raise UserError(f"recording '{session_id}' has neither pose nor features; give one")
     if labels is not None:
         _require_length(session_id, "labels", len(labels.classes), n_frames)
-        groups["labels"] = IrregularTimeSeries(
-            timestamps=timestamps, classes=labels.classes.astype(np.int32)
-        )
-        groups["label_classes"] = _table(labels.names)
+        groups |= label_groups(timestamps, labels)
     step_s = float(np.median(np.diff(timestamps))) if n_frames > 1 else 1.0
     recording = Data(
         domain=Interval(float(timestamps[0]), float(timestamps[-1]) + step_s),
@@ -77,6 +74,17 @@ def frame_recording(
     )
     check(recording)
     return recording
+
+
+def label_groups(timestamps: Float[np.ndarray, " T"], labels: LabelTrack) -> dict[str, ArrayDict]:
+    """The groups of a recording that hold what humans said.
+
+    Args:
+        timestamps: Time of every frame (s), ascending.
+        labels: A class for each of them.
+    """
+    series = IrregularTimeSeries(timestamps=timestamps, classes=labels.classes.astype(np.int32))
+    return {"labels": series, "label_classes": _table(labels.names)}
 
 
 def frame_times(n_frames: int, rate_hz: float) -> Float[np.ndarray, " T"]:
