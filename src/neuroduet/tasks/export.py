@@ -24,6 +24,7 @@ from neuroduet.tasks.stitch import OVERLAP, Continuous, bin_splits, bin_validity
 from neuroduet.tasks.task import SessionData
 from neuroduet.training.files import write_bytes
 from neuroduet.training.runs import load_run
+from neuroduet.training.threads import using_threads
 from neuroduet.types import NEURAL, Predictor, SessionInfo
 
 log = logging.getLogger(__name__)
@@ -82,10 +83,11 @@ def predict_run(
         taken = {path.stem.lower() for path in written}
         path = Path(out) / f"{new_file_name(session.info.id, taken)}.npz"
         predictor = as_predictor(model, [session])
-        if continuous:
-            found = recording_predictions(predictor, session, overlap)
-        else:
-            found = session_predictions(predictor, session)
+        with using_threads(model.config.training.threads):
+            if continuous:
+                found = recording_predictions(predictor, session, overlap)
+            else:
+                found = session_predictions(predictor, session)
         write_bytes(path, npz_bytes(found))
         written.append(path)
         report(len(written), len(sessions), float("nan"))

@@ -25,6 +25,7 @@ from neuroduet.tasks.questions import Notebook, Progress, Whole
 from neuroduet.tasks.task import USUAL, ActivityOptions, Task
 from neuroduet.training.files import write_bytes, write_text
 from neuroduet.training.runs import load_run
+from neuroduet.training.threads import using_threads
 from neuroduet.types import Score
 
 __all__ = ["baselines", "embed_run", "evaluate_run", "predict_run"]
@@ -107,15 +108,16 @@ def evaluate_run(
     notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), whole.asked)
     predictor = as_predictor(model, opened)
     log.debug("scoring %s on %d sessions of %s", run, len(opened), data)
-    found = evaluate(
-        [predictor],
-        opened,
-        tasks,
-        options=options,
-        notebook=notebook,
-        nulls=nulls,
-        progress=whole.next,
-    )
+    with using_threads(model.config.training.threads):
+        found = evaluate(
+            [predictor],
+            opened,
+            tasks,
+            options=options,
+            notebook=notebook,
+            nulls=nulls,
+            progress=whole.next,
+        )
     table = _write(found, path)
     partial.unlink(missing_ok=True)
     return table
@@ -167,12 +169,13 @@ def baselines(
     for place, session in enumerate(opened):
         log.debug("fitting the baselines of session '%s'", session.info.id)
         whole.next(f"{session.info.id}: fitting", 2 * place, 2 * len(opened))
-        predictors = [*fit_baselines(session, networks), *oracles([session])]
-        whole.next(f"{session.info.id}: scoring", 2 * place + 1, 2 * len(opened))
-        asked = [name for name in BASELINE_TASKS if _asks(name, session, options)]
-        part = evaluate(
-            predictors, [session], asked, options=options, nulls=nulls, progress=whole.asked
-        )
+        with using_threads(1):
+            predictors = [*fit_baselines(session, networks), *oracles([session])]
+            whole.next(f"{session.info.id}: scoring", 2 * place + 1, 2 * len(opened))
+            asked = [name for name in BASELINE_TASKS if _asks(name, session, options)]
+            part = evaluate(
+                predictors, [session], asked, options=options, nulls=nulls, progress=whole.asked
+            )
         found.scores.extend(part.scores)
         found.units.extend(part.units)
         found.nulls.extend(part.nulls)
