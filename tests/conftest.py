@@ -6,6 +6,7 @@ after this file is read, and would miss what it imported.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,13 @@ settings.register_profile(
     "neuroduet", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("neuroduet")
+
+
+def pytest_collection_finish() -> None:
+    """Training collects garbage at its end; what was imported need not be looked through again."""
+    gc.collect()
+    gc.freeze()
+
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -180,6 +180,18 @@ def test_info_describes_whatever_list_finds(
     assert capsys.readouterr().out.strip()
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_info_of_a_recording_with_problems_tells_them_and_is_no_success(
+    words: list[str], tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(tree / "data" / "mouse.h5", "r+") as file:
+        file["units"]["id"][:] = file["units"]["id"][0]
+    assert cli.main(["info", str(tree / "data" / "mouse.h5"), *words]) == 2
+    said = capsys.readouterr()
+    told = json.loads(said.out)["problems"] if words else said.err
+    assert "id" in str(told)
+
+
 def test_info_says_what_it_cannot_describe(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", str(tree / "data")]) == 2
     assert "`neuroduet list` finds those below a folder" in capsys.readouterr().err

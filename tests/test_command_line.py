@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pty
@@ -17,7 +18,6 @@ from typing import Any
 
 import pytest
 import typer
-from training import tiny_runs
 
 from neuroduet import cli, options
 from neuroduet.cli.help import EXAMPLES, SUBJECTS
@@ -29,9 +29,10 @@ COMMAND = [sys.executable, "-m", "neuroduet"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of many recordings, whose table is longer than what a pipe holds."""
+    """A folder with a recording."""
     folder = tmp_path_factory.mktemp("data")
-    return tiny_runs.write_recording(folder, "mouse")
+    shutil.copyfile(Path(__file__).parent / "frozen" / "v1" / "recording.h5", folder / "mouse.h5")
+    return folder
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -168,18 +169,17 @@ def test_nothing_of_the_loudness_stays_behind(talkative: list[str]) -> None:
 
 
 def test_colours_are_for_terminals(data: Path) -> None:
-    plain = run("inspect", str(data))
+    plain = run("list", str(data))
     assert plain.returncode == 0
     assert plain.stderr == ""
     assert "mouse" in plain.stdout
     assert "\x1b" not in plain.stdout
-    assert "\x1b[1m" in on_a_terminal("inspect", str(data))
+    assert "\x1b[1m" in on_a_terminal("list", str(data))
 
 
 def test_who_asks_for_colours_or_for_none_is_heard(data: Path) -> None:
-    assert "\x1b[1m" in run("inspect", str(data), FORCE_COLOR="1").stdout
-    shown = on_a_terminal("doctor", "--help", NO_COLOR="1")
-    assert "\x1b" not in shown
+    assert "\x1b[1m" in run("list", str(data), FORCE_COLOR="1").stdout
+    assert "\x1b" not in on_a_terminal("doctor", "--help", NO_COLOR="1")
     coloured = "from neuroduet.console.words import new_console; new_console().print('[red]x[/]')"
     for environment, code in (({}, True), ({"NO_COLOR": "1"}, False)):
         found = subprocess.run(
@@ -191,9 +191,19 @@ def test_who_asks_for_colours_or_for_none_is_heard(data: Path) -> None:
         assert ("\x1b[31m" in found.stdout) is code
 
 
-def test_a_closed_pipe_ends_a_command_without_a_word(data: Path) -> None:
+@pytest.mark.parametrize(("columns", "beside"), [("30", False), ("80", True)])
+def test_on_a_narrow_terminal_every_cell_has_a_line(
+    columns: str, beside: bool, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    shown = on_a_terminal("list", COLUMNS=columns, NO_COLOR="1")
+    assert ("kind: recording\r\npath: mouse.h5\r\nmodel: -\r\n" in shown) is not beside
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_closed_pipe_ends_a_command_without_a_word(words: list[str], data: Path) -> None:
     child = subprocess.Popen(
-        [*COMMAND, "inspect", str(data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "list", str(data), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert child.stdout is not None
     assert child.stderr is not None
@@ -203,16 +213,30 @@ def test_a_closed_pipe_ends_a_command_without_a_word(data: Path) -> None:
     child.stderr.close()
 
 
-def test_a_closed_pipe_ends_json_without_a_word() -> None:
-    child = subprocess.Popen(
-        [*COMMAND, "plan", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert child.stdout is not None
-    assert child.stderr is not None
-    child.stdout.close()
-    assert child.stderr.read() == b""
-    assert child.wait() == 141
-    child.stderr.close()
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["--help"], ["list", "nowhere"]])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_stream_that_was_closed_before_takes_everything(
+    name: str, words: list[str], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    monkeypatch.setattr(sys, name, None)
+    assert cli.main(words) == (2 if "nowhere" in words else 0)
+    getattr(sys, name).close()
+
+
+@pytest.mark.parametrize("words", [["list"], ["info", "mäus [1].h5"], ["info", "sö"]])
+def test_letters_that_a_stream_lacks_become_escapes(
+    words: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(data / "mouse.h5", tmp_path / "mäus [1].h5")
+    streams = {name: io.TextIOWrapper(io.BytesIO(), "ascii") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    assert cli.main(words) == (2 if "sö" in words else 0)
+    shown = b"".join(stream.buffer.getvalue() for stream in streams.values()).decode("ascii")
+    if words != ["info", "mäus [1].h5"]:
+        assert (r"m\xe4us [1].h5" if words == ["list"] else r"s\xf6") in shown
 
 
 def test_help_alone_is_grouped_and_narrow(capsys: pytest.CaptureFixture[str]) -> None:

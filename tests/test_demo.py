@@ -39,6 +39,13 @@ def test_the_demo_leaves_a_complete_run_folder(found: Demo) -> None:
     assert "<svg" in found.report.read_text()
 
 
+def test_scores_of_sessions_and_of_units_call_the_model_by_one_name(found: Demo) -> None:
+    (name,) = set(pd.read_parquet(found.run / "scores_units.parquet")["model"])
+    assert name == found.models[0]
+    assert name in set(pd.read_csv(found.run / "scores.csv")["model"])
+    assert 'id="figure-units"' in found.report.read_text()
+
+
 def test_the_commands_go_on_from_the_demos_folders(found: Demo, tmp_path: Path) -> None:
     data = str(found.run.parent / "data")
     scores, baseline = tmp_path / "scores.csv", tmp_path / "baselines.csv"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import tempfile
 from pathlib import Path
 
@@ -36,7 +38,12 @@ SMALL = {
     "training.ema": 0.95,
     "training.device": "cpu",
 }
-LONG = SMALL | {"training.max_steps": 150, "model.dropout": 0.1, "model.unit_dropout": 0.1}
+LONG = SMALL | {
+    "training.max_steps": 90,
+    "training.learning_rate": 0.01,
+    "model.dropout": 0.1,
+    "model.unit_dropout": 0.1,
+}
 DECODING = LONG | {"masking.schemes": {"decoding": 1.0}}
 ENCODING = LONG | {"masking.schemes": {"encoding": 1.0}}
 BRIEF = SMALL | {"training.max_steps": 2}
@@ -300,10 +307,13 @@ def test_a_saved_model_is_opened_again(decoder: Decoder, tmp_path: Path) -> None
         ({"settings": {"data.windows.align": "continuous"}}, "already; leave it out"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"bin_size_s": 0.0}, "bin_size_s is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"activity": "spikes"}, "unknown activity 'spikes'"),
+        ({"settings": {"model.width": object()}}, "setting 'model.width' is a object"),
     ],
 )
 def test_wrong_parameters_are_named_in_one_line(change: dict, said: str) -> None:
-    model = Decoder(**{"settings": BRIEF, **change})
+    model = Decoder(settings=BRIEF).set_params(**change)
     with pytest.raises(UserError, match=said) as caught:
         model.fit(COUNTS[:10], VELOCITY[:10])
     assert "\n" not in str(caught.value)
@@ -319,6 +329,16 @@ def test_wrong_arrays_are_named_in_one_line(decoder: Decoder, encoder: Encoder) 
             lambda: clone(decoder).fit(COUNTS[:2], [{"a": 1}, {"b": 1}]),
             "trial 0 lacks the behaviour 'b'",
         ),
+        (lambda: clone(decoder).fit(COUNTS[:9], {}), "found no behaviour"),
+        (lambda: clone(decoder).fit(COUNTS[:9], VELOCITY[:9] * np.nan), "missing in every trial"),
+        (lambda: decoder.predict(COUNTS[:0]), "X holds no trial"),
+        (lambda: decoder.score(COUNTS, {"choice": VELOCITY}), "'choice' is not given per trial"),
+        (lambda: decoder.score(COUNTS, {"velocity": CHOICE}), "'velocity' is not given per bin"),
+        (
+            lambda: encoder.predict({"velocity": VELOCITY[:0], "choice": CHOICE[:0]}),
+            "X holds no trial",
+        ),
+        (lambda: encoder.predict({"velocity": 3.0, "choice": CHOICE}), "found 3.0 as behaviour"),
         (lambda: decoder.predict(COUNTS[..., :5]), "found 5 units, expected the 20"),
         (lambda: decoder.predict(np.repeat(COUNTS, 2, axis=1)), "a trial of 24 bins"),
         (lambda: decoder.score(COUNTS, {"velocty": VELOCITY}), "did you mean 'velocity'"),
@@ -329,6 +349,38 @@ def test_wrong_arrays_are_named_in_one_line(decoder: Decoder, encoder: Encoder) 
         with pytest.raises(UserError, match=said) as caught:
             act()
         assert "\n" not in str(caught.value)
+
+
+def test_a_behaviour_that_is_missing_in_all_new_trials_is_not_known(
+    decoder: Decoder, encoder: Encoder
+) -> None:
+    unknown = {"velocity": VELOCITY[NEW], "choice": np.full(len(CHOICE[NEW]), "")}
+    without = encoder.predict(unknown)
+    assert without.shape == COUNTS[NEW].shape
+    assert np.isfinite(without).all()
+    known = encoder.predict({"velocity": VELOCITY[NEW], "choice": CHOICE[NEW]})
+    assert not np.allclose(without, known)
+    # A trial is answered alike whether or not another one, in another chunk, is known.
+    mixed = {"velocity": VELOCITY[NEW], "choice": np.append(unknown["choice"][1:], "left")}
+    np.testing.assert_allclose(encoder.predict(mixed)[0], without[0], rtol=1e-4)
+    scores = decoder.scores(COUNTS[NEW], {**unknown, "velocity": VELOCITY[NEW]})
+    assert np.isnan(scores["choice"])
+    assert np.isfinite(scores["velocity"])
+
+
+def test_numbers_of_numpy_are_settings_too() -> None:
+    numbers = {"model.width": np.int64(32), "training.seed": np.int32(5)}
+    schemes = {"masking.schemes": {"decoding": np.float64(1)}}
+    model = Decoder(bin_size_s=0.05, settings=BRIEF | numbers | schemes)
+    config = model.fit(COUNTS[:20], VELOCITY[:20]).model_.config
+    assert (config.model.width, config.training.seed) == (32, 5)
+    assert config.masking.schemes == {"decoding": 1.0}
+
+
+@pytest.mark.parametrize("name", ["decoder", "encoder"])
+def test_examples_of_docstrings_say_what_happens(name: str) -> None:
+    module = importlib.import_module(f"neuroduet.estimators.{name}")
+    assert doctest.testmod(module) == (0, 5)
 
 
 def test_probabilities_of_continuous_behaviour_are_refused() -> None:

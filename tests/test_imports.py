@@ -18,7 +18,7 @@ ROOMS = (
     {"atomic", "migration", "plugins"},
     {"plain"},
     {"config", "catalogue", "remote"},
-    {"presets", "data"},
+    {"presets", "data", "sharing"},
     {"simulate", "ingest"},
     {"masking"},
     {"nn"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,24 +14,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from training import tiny_runs
 
 from neuroduet import cli
 
 ELSEWHERE = {"view"}
 """Commands that do not end by themselves; their own tests look at their JSON."""
 
+FROZEN = Path(__file__).parent / "frozen" / "v1"
 FRAMES = 240
 
 Make = Callable[[Path], list[str]]
 
 
 class Places:
-    """Tiny data and one tiny training, which all commands share."""
+    """Tiny data and one tiny run, which all commands share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.data, self.run, self.films = folder / "data", folder / "run", folder / "films"
+        self.data, self.run, self.films = FROZEN / "recording.h5", folder / "run", folder / "films"
         self.pose, self.model = folder / "rat.csv", folder / "segmenter"
         self.bouts = folder / "bouts.csv"
         self.counts, self.mapping = folder / "counts", folder / "counts.yaml"
@@ -42,11 +43,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     from neuroduet.simulate.brainwide import simulate_brainwide
 
     found = Places(tmp_path_factory.mktemp("json"))
-    for seed, name in enumerate(("a", "b")):
-        tiny_runs.write_recording(found.data, name, choice=2, seed=seed)
-    settings = [word for setting in tiny_runs.SMALL for word in ("--set", setting)]
-    line = ["train", "-q", "--data", str(found.data), "--out", str(found.run), *settings]
-    assert cli.main(line) == 0
+    shutil.copytree(FROZEN / "ensemble" / "members" / "00", found.run)
     write_films(found)
     write_counts(found)
     simulate_brainwide(found.published, 1, 0, seed=3, units=20)
@@ -116,8 +113,8 @@ CASES = {
     "list": "list {folder}",
     "info": "info {run}",
     "evaluate": "evaluate {run} --data {data} --tasks encoding,regions --nulls 2",
-    "baselines": "baselines --data {data} --sessions a --out {out} --nulls 2",
-    "crossval": "crossval --data {data} --sessions a --out {out} --seeds 2 --tasks decoding "
+    "baselines": "baselines --data {data} --out {out} --nulls 1",
+    "crossval": "crossval --data {data} --out {out} --seeds 2 --tasks decoding "
     "--workers 1 --set training.max_steps=1 model.layers=1",
     "predict": "predict {run} --data {data} --out {out}",
     "embed": "embed {run} --out {out}.csv",
@@ -262,9 +259,9 @@ def scores_are_told(found: Any) -> None:
 
 
 def windows_are_told(found: Any) -> None:
-    assert [one["session"] for one in found] == ["a", "b"]
-    assert [one["windows"] for one in found] == [{"train": 12, "valid": 4, "test": 4}] * 2
-    assert [one["problems"] for one in found] == [[], []]
+    assert [one["session"] for one in found] == ["frozen"]
+    assert [one["windows"] for one in found] == [{"train": 12, "valid": 4, "test": 4}]
+    assert [one["problems"] for one in found] == [[]]
 
 
 CONTENT: dict[str, Callable[[Any], None]] = {
@@ -295,7 +292,7 @@ def test_recordings_with_problems_are_told_too(
 ) -> None:
     import h5py
 
-    tiny_runs.write_recording(tmp_path, "a")
+    shutil.copyfile(FROZEN / "recording.h5", tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["units"]["id"][:] = file["units"]["id"][0]
     assert cli.main(["inspect", str(tmp_path), "--json"]) == 2

@@ -14,7 +14,7 @@ import pytest
 
 from neuroduet import plugins
 from neuroduet.errors import UserError
-from neuroduet.plugins import find_plugin, plugin_names
+from neuroduet.plugins import all_names, find_plugin
 
 MODEL = '''
 from __future__ import annotations
@@ -118,6 +118,7 @@ translator = other_lab.model:Gain
 
 [neuroduet.schemes]
 first_half = other_lab.scheme:first_half
+no_scheme = other_lab.scheme:NEURAL
 
 [neuroduet.readers]
 dots = other_lab.reader:Dots
@@ -161,28 +162,32 @@ def forget() -> None:
 
 
 def test_names_are_listed_without_importing_anything(installed: Path) -> None:
-    assert {"broken", "gain", "gone"} <= set(plugin_names("neuroduet.models", ["translator"]))
+    assert all_names("neuroduet.models", ["translator"]) == [
+        *("translator", "broken", "gain", "gone", "no_model")
+    ]
     assert "other_lab" not in sys.modules
 
 
 def test_a_plugin_is_imported_when_its_name_is_asked(installed: Path) -> None:
-    found = find_plugin("neuroduet.models", "gain", ["translator"])
+    found = find_plugin("neuroduet.models", "model", "gain", ["translator"])
     assert found.__name__ == "Gain"
-    assert find_plugin("neuroduet.models", "unheard_of", []) is None
+    with pytest.raises(UserError, match="unknown model 'unheard_of'"):
+        find_plugin("neuroduet.models", "model", "unheard_of", [])
 
 
 def test_of_equal_names_ours_wins_and_a_sentence_says_so(
     installed: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from neuroduet.models import MODELS, model_names
+    from neuroduet.config import ModelConfig
+    from neuroduet.models import MODELS, Translator, build
 
     with caplog.at_level(logging.WARNING, "neuroduet"):
-        assert model_names().count("translator") == 1
-        model_names()
+        for _ in range(2):
+            assert all_names("neuroduet.models", MODELS).count("translator") == 1
     (said,) = [r.getMessage() for r in caplog.records]
     assert "other_lab.model:Gain" in said
     assert "'translator' is already a name of neuroduet itself" in said
-    assert find_plugin("neuroduet.models", "translator", MODELS) is None
+    assert type(build(ModelConfig(name="translator"), [])) is Translator
 
 
 @pytest.mark.parametrize(
@@ -257,6 +262,8 @@ def test_a_masking_scheme_of_another_package_is_drawn(installed: Path) -> None:
     assert torch.equal(masks.visible[NEURAL], ~wanted)
     with pytest.raises(UserError, match="did you mean 'first_half'"):
         drawable({"frist_half": 1.0}, False)
+    with pytest.raises(UserError, match="is no masking scheme but"):
+        drawable({"no_scheme": 1.0}, False)
 
 
 def test_a_model_of_another_package_trains_predicts_and_scores(

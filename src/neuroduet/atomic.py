@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: There is no room for the file.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         temporary.touch(exist_ok=False)
         yield temporary
@@ -60,6 +59,18 @@ def _keep_entries(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def require_empty(folder: Path) -> None:
+    """Refuse a folder in which anything is in the way of what will be written.
+
+    Raises:
+        UserError: It is a file, or holds files already.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} already holds files; choose a new or empty folder")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, expected a folder; choose another one")
 
 
 def remove_leftovers(path: Path) -> None:

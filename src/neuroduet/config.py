@@ -289,7 +289,7 @@ class TrainingConfig(_Section):
             (stitchers first, then everything).
     """
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     max_epochs: int = Field(100, ge=1)
     max_steps: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)

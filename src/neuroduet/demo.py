@@ -67,7 +67,7 @@ def demo(
     from neuroduet.report.page import write_report
     from neuroduet.simulate import simulate
     from neuroduet.tasks.run import baselines, embed_run, evaluate_run, predict_run
-    from neuroduet.training.files import write_text
+    from neuroduet.training.files import write_bytes, write_text
     from neuroduet.training.finetune import finetune
     from neuroduet.training.fit import run_jobs, train
 
@@ -105,8 +105,10 @@ def demo(
     ]
     _tell(report, "scoring", 0.3)
     scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
-    run = out / "finetuned"
+    run = out / Demo.models[0]
     write_text(run / "scores.csv", scores.to_csv(index=False))
+    units = pd.read_parquet(run / "scores_units.parquet").assign(model=Demo.models[0])
+    write_bytes(run / "scores_units.parquet", units.to_parquet(index=False))
     _tell(report, "scoring", 0.8)
     embed_run(run, run / "embeddings.csv")
     predict_run(run, data, run / "predictions")

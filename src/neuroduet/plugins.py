@@ -18,35 +18,45 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
+from neuroduet.errors import unknown
+
 log = logging.getLogger(__name__)
 
 Group = Literal["neuroduet.models", "neuroduet.readers", "neuroduet.schemes"]
 
 
-def plugin_names(group: Group, own: Iterable[str]) -> list[str]:
-    """Names that other packages add, in alphabetical order; nothing is imported.
+def all_names(group: Group, own: Iterable[str]) -> list[str]:
+    """Names of our own registry, then those that other packages add; nothing is imported.
 
     Args:
         group: Name of the entry points.
         own: Names of our own registry; ours win, with a warning.
     """
-    return sorted(_declared(group, frozenset(own)))
+    ours = list(own)
+    return [*ours, *sorted(_declared(group, frozenset(ours)))]
 
 
-def find_plugin(group: Group, name: str, own: Iterable[str]) -> Any:
+def find_plugin(group: Group, kind: str, name: str, own: Iterable[str]) -> Any:
     """Import what another package adds under a name.
 
     Args:
         group: Name of the entry points.
-        name: The name that was asked.
+        kind: What the name stands for, for the error.
+        name: The name that was asked; not one of ours.
         own: Names of our own registry.
 
     Returns:
-        What the entry point stands for; ``None`` if there is none, or if it cannot be imported,
-        which is a warning.
+        What the entry point stands for.
+
+    Raises:
+        UserError: There is no such name, or it cannot be imported, which is a warning too.
     """
-    entry = _declared(group, frozenset(own)).get(name)
-    return None if entry is None else _loaded(entry)
+    ours = list(own)
+    entry = _declared(group, frozenset(ours)).get(name)
+    found = None if entry is None else _loaded(entry)
+    if found is None:
+        raise unknown(kind, name, all_names(group, ours))
+    return found
 
 
 @cache

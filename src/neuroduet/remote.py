@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from neuroduet.errors import UserError
-from neuroduet.plain import printable
 
 log = logging.getLogger(__name__)
 
@@ -23,39 +18,6 @@ MOST_BYTES = 20 * 10**9
 """No model of ours is larger; a repository that says so holds something else."""
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rights:
-    """What a run does not know of itself.
-
-    Attributes:
-        licence: Licence of the weights, as the Hub abbreviates it, e.g. ``cc-by-4.0``.
-        data_licence: Licence of the recordings, in words.
-        datasets: Names of the data on the Hub, e.g. ``owner/recordings``.
-    """
-
-    licence: str | None = None
-    data_licence: str | None = None
-    datasets: tuple[str, ...] = ()
-
-
-def front_matter(rights: Rights, tags: Sequence[str]) -> str:
-    """What the Hub reads of a card, as YAML."""
-    values: dict[str, Any] = {
-        "library_name": "neuroduet",
-        "tags": list(dict.fromkeys(["neuroscience", *tags])),
-    }
-    if rights.licence:
-        values["license"] = rights.licence
-    if rights.datasets:
-        values["datasets"] = list(rights.datasets)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def cell(text: object) -> str:
-    """Text from files as it may stand in a cell of a Markdown table."""
-    return html.escape(printable(str(text)), quote=False).replace("|", "\\|")
 
 
 def local_or_fetched(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from browser import chromium, watched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from neuroduet.actions.out_of_fold import out_of_fold, recording_folds
 from neuroduet.actions.run import Inputs
 from neuroduet.errors import UserError
 from neuroduet.report.action_report import _alarms, shown_recordings, write_action_report
-from neuroduet.report.action_report_bouts import bout_ratio, bout_table
 from neuroduet.report.action_report_data import (
     Predictions,
     predict,
@@ -30,7 +30,12 @@ from neuroduet.report.action_report_figures import (
     calibration_curve,
     time_budget,
 )
-from neuroduet.report.action_report_tables import recording_scores, state_table
+from neuroduet.report.action_report_tables import (
+    bout_ratio,
+    bout_table,
+    recording_scores,
+    state_table,
+)
 from neuroduet.types import UNLABELLED
 
 NAMES = ("rest", "<b>run</b>", "turn & go")
@@ -142,6 +147,17 @@ def test_names_cannot_become_markup_and_nothing_is_loaded(page):
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
     assert len(text) < 10_000_000
+
+
+def test_a_phone_in_the_dark_shows_the_page_without_scrolling_sideways(page):
+    with chromium() as browser, watched(browser, page.as_uri(), 400, dark=True) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 400
+        colour = "getComputedStyle(document.querySelector('{}')).color"
+        paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+        for part in ("svg", "td", ".tile .value", ".alarm"):
+            ink = shown.evaluate(colour.format(part))
+            light = [sum(map(int, one[4:-1].split(","))) for one in (ink, paper)]
+            assert light[0] - light[1] > 300, part
 
 
 def test_without_recordings_the_page_says_what_the_model_is(model, tmp_path):

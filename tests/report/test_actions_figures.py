@@ -57,7 +57,7 @@ def test_the_ethogram_shows_human_and_model_and_names_the_classes():
 def test_a_long_ethogram_says_what_it_leaves_out():
     predicted, probabilities = answer(2 * COLUMNS + 1)
     found = ethogram(None, predicted, probabilities, NAMES, title="long")
-    assert "Every 3th frame is shown." in found.caption
+    assert "One frame in 3 is shown." in found.caption
 
 
 def test_sixteen_classes_have_sixteen_colours():

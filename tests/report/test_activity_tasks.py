@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from run_folders import UNITS, make_run, score, score_rows
 
-from neuroduet.report.contents import score_blocks
+from neuroduet.report.contents import task_tables
 from neuroduet.report.figures import decoding_by_region
 from neuroduet.report.headlines import brief_table, headlines, main_model
 from neuroduet.report.page import write_report
@@ -80,9 +80,9 @@ def test_decoding_by_region_stays_out_of_headlines_and_stands_in_a_block() -> No
     found = headlines(table, "mtm")
     assert [h.target for h in found if h.task.startswith("decoding")] == ["wheel"]
     assert "decoding_by_region" not in brief_table(SCORES, ["mtm"]).index.get_level_values("task")
-    block = score_blocks(table, "mtm")[-1]
-    assert block["title"] == "Decoding by region"
-    names = [row["names"][0].text for row in block["rows"]]
+    last = task_tables(table, "mtm")[-1]
+    assert last.title == "Decoding by region"
+    names = [row[0].text for row in last.rows]
     assert sorted(names) == sorted(f"{b}@{r}" for b in ("wheel", "choice") for r in regions())
 
 
@@ -101,28 +101,29 @@ def test_networks_have_columns_and_are_neither_linear_nor_the_model() -> None:
 
 def test_blocks_stand_in_the_order_of_questions_and_say_what_is_asked() -> None:
     shuffled = SCORES.sample(frac=1.0, random_state=0)
-    blocks = score_blocks(summary_table(shuffled), "mtm")
+    tables = task_tables(summary_table(shuffled), "mtm")
     titles = ["Decoding", "Co-smoothing", "Forward prediction", "Intra-region", "Inter-region"]
-    assert [block["title"] for block in blocks] == [*titles, "Decoding by region"]
-    assert all(block["text"] for block in blocks)
+    assert [table.title for table in tables] == [*titles, "Decoding by region"]
+    assert all(table.text for table in tables)
     # A baseline that does not answer a task has no column there.
-    by_title = {block["title"]: [c.text for c in block["columns"]] for block in blocks}
+    by_title = {table.title: [c.text for c in table.columns] for table in tables}
     assert "reduced_rank_past" not in by_title["Co-smoothing"]
     assert "lstm" not in by_title["Forward prediction"]
 
 
 def test_an_unknown_task_is_shown_under_its_own_name() -> None:
     rows = pd.DataFrame([score("mtm", "a", "some_task", "spikes", "r2", 0.1)])
-    (block,) = score_blocks(summary_table(rows), "mtm")
-    assert (block["title"], block["text"]) == ("Some task", "")
+    (table,) = task_tables(summary_table(rows), "mtm")
+    assert (table.title, table.text) == ("Some task", "")
 
 
 def test_tiles_name_tasks_as_a_reader_would() -> None:
     groups = tile_groups(headlines(summary_table(SCORES), "mtm"), {}, "mtm")
-    assert [group["name"] for group in groups] == ["Activity", "Behaviour"]
-    shown = groups[0]["tiles"]
-    assert [tile["task"] for tile in shown][:2] == ["co-smoothing", "forward prediction"]
-    assert shown[0]["fill"] == f"{100 * 0.5 / ORACLE:.1f}"
+    assert [name for name, _ in groups] == ["Activity", "Behaviour"]
+    _, shown = groups[0]
+    assert [tile.what for tile in shown][:2] == ["co-smoothing", "forward prediction"]
+    assert shown[0].bar is not None
+    assert shown[0].bar.fill == pytest.approx(100 * 0.5 / ORACLE)
 
 
 def test_the_page_draws_units_of_every_activity_task_and_regions_once(text: str) -> None:
@@ -135,7 +136,7 @@ def test_the_page_draws_units_of_every_activity_task_and_regions_once(text: str)
 
 
 def test_the_tiles_speak_of_tasks_and_not_of_spikes_or_regions(text: str) -> None:
-    tiles = text[text.index('class="tiles"') : text.index('id="score-tables"')]
+    tiles = text[text.index('class="tiles"') : text.index('<h2 id="scores"')]
     assert '<div class="what">co-smoothing</div>' in tiles
     assert "decoding <small>wheel</small>" in tiles
     assert "@" not in tiles

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from neuroduet.report.figures import learning_curves
 from neuroduet.report.style import INK, decimal, jitter, markings, plate, short, styled
-from neuroduet.report.units import embedding_map, unit_scores
+from neuroduet.report.units import embedding_map, region_confusion, unit_scores
 
 
 def unit_table(values, **columns) -> pd.DataFrame:
@@ -134,3 +134,14 @@ def test_jitter_stays_in_its_lane_and_is_always_the_same(n):
     assert len(offsets) == n
     assert (np.abs(offsets) <= 0.2).all()
     np.testing.assert_array_equal(offsets, jitter(n, 0.4))
+
+
+def test_regions_that_were_taken_for_others_have_a_table() -> None:
+    units = pd.DataFrame(
+        {"region": ["CA1"] * 4 + ["VISp"] * 2, "guess": ["CA1"] * 3 + ["VISp"] * 3}
+    )
+    drawn = region_confusion(units)
+    assert drawn is not None
+    for text in ("CA1 (4)", "VISp (2)", "0.75", "0.25", "1.00"):
+        assert text in drawn.svg
+    assert region_confusion(units[units["region"] == "VISp"]) is None

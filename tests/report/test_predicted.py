@@ -176,7 +176,7 @@ def test_drawn_trials_are_sorted_by_condition_then_time(labels):
 
 def test_windows_that_are_no_trials_are_joined_and_not_averaged():
     arrays = prediction_arrays() | {"trial": np.full(WINDOWS, -1)}
-    found = unit_averages(from_arrays("one", arrays), 0.0, "name", "window start")
+    found = unit_averages(from_arrays("one", arrays), "name")
     assert found is not None
     assert "time (s), windows joined" in found.svg
     assert "the first of 12 test windows, joined" in found.caption
@@ -187,7 +187,7 @@ def test_traces_are_drawn_without_spikes_and_bits():
     values = arrays.pop("encoding/log_rates")
     arrays |= {"encoding/traces": values, "true/traces": arrays.pop("true/counts") * 1.0}
     for draw in (unit_averages, unit_rasters):
-        found = draw(from_arrays("one", arrays), 0.0, "name", "trial start")
+        found = draw(from_arrays("one", arrays), "name")
         assert found is not None
         assert "bits" not in found.svg
         assert "spikes are smoothed" not in found.caption
@@ -213,4 +213,4 @@ def test_behaviours_of_every_shape_are_drawn():
         "&lt;state 7&gt;",
     ):
         assert text in plate.svg
-    assert traces(found, 0.0, "name", "trial start") is None
+    assert traces(found, "name") is None

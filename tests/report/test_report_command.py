@@ -125,10 +125,19 @@ def test_wrong_uses_are_one_sentence(bare, tmp_path, capsys, words, sentence):
     assert not (bare / "report.html").exists()
 
 
-def test_with_data_everything_missing_is_made_once(trained, data, tmp_path, capsys):
+def test_with_data_everything_missing_is_made_once(trained, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
     run = shutil.copytree(trained, tmp_path / "run")
     assert cli.main(["report", str(run), "--data", str(data), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["missing"] == []
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["missing"] == []
+    told = [line.split("%  ") for line in captured.err.splitlines() if "%  " in line]
+    assert [float(share) for share, _ in told] == sorted(float(share) for share, _ in told)
+    assert len(told) >= 5
+    stages = list(dict.fromkeys(said.split(",")[0] for _, said in told))
+    assert stages == ["scoring", "linear baselines", "predicting"]
+    assert "scoring, mouse 1: co_smoothing" in {said for _, said in told}
+    assert not any("/" in said for _, said in told)
     made = ("scores.csv", "baselines.csv", "embeddings.csv", "predictions")
     assert all((run / name).exists() for name in made)
     text = (run / "report.html").read_text(encoding="utf-8")

@@ -80,6 +80,20 @@ def test_every_drawing_has_a_name_for_those_who_cannot_see_it(browser: Any, repo
     page.context.close()
 
 
+def test_folded_tables_and_settings_are_read_on_paper_and_fit_it(
+    browser: Any, report: Path
+) -> None:
+    page, _ = open_page(browser, report, 703, "dark")  # A4 within its margins
+    seen = "[...document.querySelectorAll('details > :last-child')].map(e => e.checkVisibility())"
+    folded = page.evaluate(seen)
+    page.emulate_media(media="print")
+    assert len(folded) > 2
+    assert not any(folded)
+    assert all(page.evaluate(seen))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703
+    page.context.close()
+
+
 def test_it_prints(browser: Any, report: Path) -> None:
     page, _ = open_page(browser, report, 1280, "dark")
     assert page.pdf()[:5] == b"%PDF-"

@@ -120,6 +120,7 @@ class Cage:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=self.folder,  # what a file makes it write must not lie in the project
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "0"},
         )
         return self._child

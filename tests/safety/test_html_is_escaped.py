@@ -19,7 +19,7 @@ TAGS = {
     "h2", "h3", "p", "a", "div", "table", "thead", "tbody", "tr", "th", "td", "abbr", "figure",
     "strong", "figcaption", "details", "summary", "dl", "dt", "dd", "pre", "ul", "ol", "li",
     "small", "i", "b", "svg", "g", "path", "text", "tspan", "defs", "use", "clippath", "rect",
-    "image", "metadata", "rdf:rdf", "cc:work", "dc:type",
+    "image", "metadata", "wbr", "rdf:rdf", "cc:work", "dc:type",
 }  # fmt: skip
 """What a page of a run is made of."""
 

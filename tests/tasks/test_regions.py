@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from planted import Copier, plant
 
@@ -142,3 +143,14 @@ def test_the_loop_scores_regions_of_the_sessions_asked_for() -> None:
         ("embedding", "s1"),
         ("majority", "s1"),
     ] * 2
+
+
+def test_what_was_read_out_of_every_unit_gives_the_scores() -> None:
+    embeddings, infos = planted(3, strength=1.0)
+    found = RegionReadout(shuffles=1).read_out("m", embeddings, infos)
+    table = pd.DataFrame(found.units)
+    assert not table.duplicated(["session", "unit"]).any()
+    own = {(s.session, s.metric): s.value for s, _ in found.scores if s.model == "m"}
+    for session, rows in table.groupby("session"):
+        right = (rows["region"] == rows["guess"]).groupby(rows["region"]).mean().mean()
+        assert own[session, "balanced_accuracy"] == pytest.approx(right)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import getpass
 import json
 import os
@@ -311,6 +312,38 @@ def test_a_used_folder_is_left_alone(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already holds files"):
         save_pretrained(run, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_cannot_be_written_whole_leaves_nothing_in_the_way(
+    there: bool, run: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    scores = pd.read_csv(copied / "scores.csv")
+    scores.drop(columns="oracle").to_csv(copied / "scores.csv", index=False)
+    out = tmp_path / "models" / "out"
+    if there:
+        out.mkdir(parents=True)
+    with pytest.raises(UserError, match="scores.csv lacks oracle"):
+        save_pretrained(copied, out)
+    assert out.is_dir() == there
+    assert not there or not list(out.iterdir())
+    scores.to_csv(copied / "scores.csv", index=False)
+    assert (save_pretrained(copied, out) / "README.md").is_file()
+
+
+def test_a_file_is_no_folder_to_write(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("mine")
+    with pytest.raises(UserError, match="is a file, expected a folder"):
+        save_pretrained(run, tmp_path / "model")
+    assert (tmp_path / "model").read_text() == "mine"
+
+
+def test_the_card_opens_a_folder_of_any_name(ensemble: Path, tmp_path: Path) -> None:
+    name = 'a "b" <c> & d\\e [f]'
+    card = (save_pretrained(ensemble, tmp_path / name) / "README.md").read_text("utf-8")
+    (line,) = [line for line in card.splitlines() if line.startswith("model = ")]
+    assert ast.literal_eval(line.partition("(")[2].removesuffix(")")) == name
 
 
 def test_a_pushed_model_comes_back(

@@ -4,73 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium, shoot, wait_until, watched
-from recordings_to_see import CLASSES, write_pose, write_predictions, write_recording
+from browser import shoot, wait_until, watched
+from page_seen import LENGTH_S, READY, SETTLED, answers, details, pixels, place, shown, state
+from recordings_to_see import CLASSES
 
-from neuroduet.data.recording import load, save
 from neuroduet.view import serve
-
-UNITS, LENGTH_S = 40, 60.0
-READY = "window.neuroduetView?.first_view_ms != null && neuroduetView.pending === 0"
-SETTLED = "neuroduetView.complete && neuroduetView.pending === 0"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def view(tmp_path_factory):
-    """A viewer of a recording with predictions of activity, behaviours and actions."""
-    folder = tmp_path_factory.mktemp("seen")
-    write_recording(folder / "mouse.h5", LENGTH_S, UNITS)
-    run = write_predictions(folder / "run", folder / "mouse.h5")
-    with serve(run, data=folder / "mouse.h5") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def window(browser, view):
-    with watched(browser, view.url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(window, view):
-    window.goto(view.url)
-    wait_until(window, READY)
-    return window
-
-
-def state(page, name):
-    return page.evaluate(f"neuroduetView.{name}")
-
-
-def shown(page):
-    return state(page, "start"), state(page, "end")
-
-
-def place(page, panel, time, share=0.5):
-    """Where a time is in a panel (pixels of the window)."""
-    box = page.locator(f".panel-{panel} canvas").bounding_box()
-    start, end = shown(page)
-    x = box["x"] + (time - start) / (end - start) * box["width"]
-    return x, box["y"] + share * box["height"]
-
-
-def pixels(page, panel, number=0):
-    """The drawing of a panel as text; equal drawings give equal text."""
-    return page.locator(f".panel-{panel} canvas").nth(number).evaluate("one => one.toDataURL()")
-
-
-def details(page, words):
-    page.locator("#details h2", has_text=words).wait_for(timeout=5000)
-    return page.locator("#details").inner_text()
 
 
 def test_the_first_view_shows_every_panel_and_what_it_holds(page):
@@ -158,17 +101,6 @@ def test_a_time_that_is_typed_is_brought_into_the_middle(page):
     )
 
 
-def test_a_click_on_a_unit_tells_what_is_known_of_it(page, view):
-    page.mouse.click(*place(page, "raster", 10.0, share=2.5 / UNITS))
-    text = details(page, "Unit")
-    assert page.locator("#details figure").count() == 3
-    assert "region\nCA1" in text
-    assert "PSTH, 15 trials" in text
-    first = page.locator("#details h2").inner_text()
-    page.keyboard.press("]")
-    wait_until(page, f"document.querySelector('#details h2').textContent !== {first!r}")
-
-
 def test_a_click_on_a_bout_tells_its_class_and_its_frames(page):
     page.mouse.click(*place(page, "actions", 10.0, share=0.1))
     text = details(page, "Labelled bout")
@@ -207,12 +139,6 @@ def test_playing_moves_the_cursor_and_the_skeleton(page):
     assert page.evaluate(pose) != before
     page.keyboard.press(".")
     assert state(page, "cursor") == pytest.approx(stopped + 1 / 30)
-
-
-def answers(page, module, expression):
-    """What a module of the page says to an expression in which it is called ``m``."""
-    address = f"/{module}.js?token={page.url.partition('token=')[2]}"
-    return page.evaluate(f"import({address!r}).then((m) => {expression})")
 
 
 @pytest.mark.parametrize(
@@ -261,8 +187,12 @@ def test_the_help_lists_the_keys_and_closes_with_escape(page):
     assert "next disagreement of label and prediction" in page.locator("#help").inner_text()
     page.keyboard.press("+")
     assert shown(page) == (0.0, 20.0)
+    keys = page.locator("#help kbd").all_inner_texts()
     page.keyboard.press("Escape")
     assert not page.locator("#help").is_visible()
+    text = (Path(__file__).parents[2] / "docs" / "seeing.md").read_text(encoding="utf-8")
+    missing = [one for key in keys for one in key.split(", ") if f"`{one}`" not in text]
+    assert not missing
 
 
 def test_every_control_has_a_name(page):
@@ -279,6 +209,14 @@ def test_a_wrong_token_is_refused(browser, view):
     with watched(browser, view.url[:-1] + "_", expected="403") as page:
         assert page.evaluate("window.neuroduetView") is None
         assert page.request.get(view.url[:-1] + "_").status == 403
+
+
+def test_what_a_browser_is_started_with_opens_the_page_and_reloads(browser, view):
+    with watched(browser, view.url_for_browser()) as page:
+        wait_until(page, READY)
+        assert page.url == view.url
+        page.reload()
+        wait_until(page, READY)
 
 
 def test_what_the_server_says_stands_in_the_status_line(browser, view):
@@ -299,41 +237,22 @@ def test_a_narrow_window_needs_no_sideways_scrolling(browser, view):
         assert box["width"] > 250
 
 
-def test_another_session_can_be_chosen_and_names_run_nothing(browser, tmp_path):
-    write_recording(tmp_path / "one.h5", 20.0, 6)
-    path = write_recording(tmp_path / "two.h5", 20.0, 6, seed=1)
-    recording = load(path, lazy=False)
-    hostile = "<img src=x onerror=window.hurt=1>"
-    recording.units.__dict__["id"] = np.array([hostile] + [f"u{i}" for i in range(5)])
-    recording.units.__dict__["region"] = np.array([hostile] * 6)
-    save(recording, path)
-    with serve(tmp_path) as running, watched(browser, running.url) as page:
+@pytest.fixture
+def worth_seeing(view):
+    """Predictions of a model that was trained, where ``NEURODUET_SCREENSHOT_DEMO`` names some."""
+    demo = os.environ.get("NEURODUET_SCREENSHOT_DEMO")
+    if demo is None:
+        yield view
+        return
+    with serve(Path(demo) / "finetuned", data=Path(demo) / "data") as running:
+        yield running
+
+
+def test_the_viewer_is_worth_a_screenshot(browser, worth_seeing, tmp_path):
+    with watched(browser, worth_seeing.url) as page:
         wait_until(page, READY)
-        page.select_option("#sessions", "two")
-        wait_until(page, "neuroduetView.session === 'two' && neuroduetView.complete")
-        page.mouse.click(*place(page, "raster", 10.0, share=0.01))
-        assert hostile in details(page, "Unit")
-        assert hostile in page.locator(".panel-raster .region").first.inner_text()
-        assert page.evaluate("window.hurt") is None
-
-
-def test_a_recording_of_pose_alone_shows_a_large_skeleton_and_its_labels(browser, tmp_path):
-    write_pose(tmp_path / "arena.h5", 30.0)
-    with serve(tmp_path / "arena.h5") as running, watched(browser, running.url) as page:
-        wait_until(page, READY)
-        assert page.locator(".panel-raster").count() == 0
-        skeleton = page.locator("#pose").bounding_box()
-        assert skeleton["width"] > 600
-        assert skeleton["height"] > 300
-        page.keyboard.press("n")
-        details(page, "Labelled bout")
-
-
-def test_the_viewer_is_worth_a_screenshot(browser, view, tmp_path):
-    with watched(browser, view.url) as page:
-        wait_until(page, READY)
-        page.mouse.click(*place(page, "raster", 9.3, share=2.5 / UNITS))
-        details(page, "Unit")
+        page.mouse.click(*place(page, "raster", sum(shown(page)) / 2, share=0.3))
+        page.locator("#details figure").last.wait_for(timeout=5000)
         wait_until(page, SETTLED)
         page.mouse.move(0, 0)
         shoot(page, "viewer.png", tmp_path)

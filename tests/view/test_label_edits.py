@@ -13,8 +13,7 @@ from neuroduet.data.readers.labels import load_labels
 from neuroduet.data.writers.labels import write_boris, write_intervals
 from neuroduet.errors import UserError
 from neuroduet.view import serve
-from neuroduet.view.labels import LabelEdits
-from neuroduet.view.labels import read_label_file, write_label_file
+from neuroduet.view.labels import LabelEdits, read_label_file, write_label_file
 
 Edit = tuple[int, int, str | None]
 
@@ -115,6 +114,30 @@ def test_edits_outlast_a_crash_and_undo_returns_to_what_was_saved(tmp_path: Path
     assert [one.name for one in tmp_path.iterdir()] == ["day1.labels.csv"]
 
 
+def test_a_file_that_somebody_else_saved_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    one, other = start_on(tmp_path), start_on(tmp_path)
+    one.paint(0, 50, "groom")
+    other.paint(100, 150, "run")
+    one.save()
+    with pytest.raises(UserError, match="changed by another program"):
+        other.save()
+    np.testing.assert_array_equal(
+        read_label_file(one.path, N_FRAMES, RATE_HZ, CLASSES)[0], one.classes
+    )
+    one.paint(0, 50, "run")
+    one.save()
+
+
+def test_many_edits_of_a_whole_recording_take_little_memory(tmp_path: Path) -> None:
+    made = start_on(tmp_path)
+    for number in range(50):
+        made.paint(0, N_FRAMES, CLASSES[number % 2])
+    assert sum(one.codes.nbytes + one.lengths.nbytes for one in made._undo[1:]) < 50 * 32
+    while made.unsaved:
+        made.undo()
+    np.testing.assert_array_equal(made.classes, labels())
+
+
 def test_everything_may_be_cleared_and_saved(tmp_path: Path) -> None:
     made = start_on(tmp_path)
     made.paint(0, N_FRAMES, None)
@@ -147,7 +170,7 @@ def test_a_folder_that_cannot_be_written_is_read_only(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         made = start_on(tmp_path)
-        assert made.read_only
+        assert made.problem
         with pytest.raises(UserError, match="--labels"):
             made.paint(0, 5, "run")
     finally:
@@ -156,7 +179,7 @@ def test_a_folder_that_cannot_be_written_is_read_only(tmp_path: Path) -> None:
 
 def test_labels_without_a_place_to_go_are_read_only(tmp_path: Path) -> None:
     made = LabelEdits(tmp_path / "gone" / "day1.labels.csv", labels(), CLASSES, RATE_HZ)
-    assert made.read_only
+    assert made.problem
     for change in (made.save, lambda: made.add_class("sniff"), lambda: made.paint(0, 1, None)):
         with pytest.raises(UserError, match="cannot be written"):
             change()

@@ -14,9 +14,9 @@ from neuroduet.view.segments import clock
 def decoded(content: bytes) -> tuple[np.ndarray, float, float]:
     """Points (frames x points x 3), time of the first frame and distance of the others."""
     version, frames, points, _ = (int(x) for x in np.frombuffer(content[:16], "<u4"))
-    first_s, step_s = np.frombuffer(content[16:24], "<f4")
+    first_s, step_s = np.frombuffer(content[16:32], "<f8")
     assert version == 1
-    values = np.frombuffer(content[24:], "<f4").reshape(frames, points, 3)
+    values = np.frombuffer(content[32:], "<f4").reshape(frames, points, 3)
     return values, float(first_s), float(step_s)
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from contextlib import ExitStack, suppress
 
 import pytest
 from viewed import Client
 
 from neuroduet.view.handler import refusal
+from neuroduet.view.server import MOST_CONNECTIONS
 
 TOKEN, PORT = "abc", 8000
 GOOD = {"Host": "127.0.0.1:8000", "X-Token": TOKEN}
@@ -14,7 +17,12 @@ GOOD = {"Host": "127.0.0.1:8000", "X-Token": TOKEN}
 
 @pytest.mark.parametrize(
     "headers",
-    [GOOD, {**GOOD, "Host": "localhost:8000"}, {**GOOD, "Origin": "http://localhost:8000"}],
+    [
+        GOOD,
+        {**GOOD, "Host": "localhost:8000"},
+        {**GOOD, "Origin": "http://localhost:8000"},
+        {name.lower(): value for name, value in GOOD.items()},
+    ],
 )
 def test_the_page_itself_may_ask(headers: dict[str, str]) -> None:
     assert refusal(headers, None, TOKEN, PORT) is None
@@ -30,6 +38,7 @@ def test_the_page_itself_may_ask(headers: dict[str, str]) -> None:
         ({"Origin": "http://evil.example"}, "another page"),
         ({"Origin": "https://127.0.0.1:8000"}, "another page"),
         ({"Origin": "null"}, "another page"),
+        ({"origin": "http://evil.example"}, "another page"),
         ({"X-Token": "abd"}, "token"),
         ({"X-Token": "ab"}, "token"),
         ({"X-Token": ""}, "token"),
@@ -121,3 +130,76 @@ def test_requests_that_are_no_http_get_no_traceback(
     assert b"Traceback" not in answer
     assert client.get("sessions")["first"] == "day1"
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_browser_is_started_with_opens_the_page_once(client: Client) -> None:
+    address = client.view.url_for_browser()
+    path = address.partition(str(client.view.port))[2]
+    assert client.view.token not in address
+    assert client.ask("HEAD", path, headers={})[0] == 403
+    status, content, headers = client.ask("GET", path, headers={})
+    assert (status, content) == (303, b"")
+    assert headers["Location"] == f"/?token={client.view.token}"
+    assert client.ask("GET", path, headers={})[0] == 403
+    for guess in ("/?ticket=", "/?ticket=x", "/"):
+        assert client.ask("GET", guess, headers={})[0] == 403
+
+
+@pytest.mark.parametrize(
+    "length", ["0" * 20 + "70000", "000000000099999", "1e3", "-1", "+5", "5 5"]
+)
+def test_lengths_that_hide_how_long_a_change_is_are_refused(client: Client, length: str) -> None:
+    headers = {"X-Token": client.view.token, "Content-Length": length}
+    assert client.ask("POST", "/api/labels?id=day1", headers=headers)[0] in (400, 413)
+
+
+def test_a_change_without_a_length_is_refused(client: Client) -> None:
+    headers = {"X-Token": client.view.token, "Transfer-Encoding": "chunked"}
+    assert client.ask("POST", "/api/save?id=day1", headers=headers, body=b"0\r\n\r\n")[0] == 413
+
+
+def test_what_is_sent_with_a_question_is_not_taken_for_the_next(client: Client) -> None:
+    hidden = b"POST /api/undo?id=day1 HTTP/1.1\r\n\r\n"
+    text = (
+        f"GET /api/sessions HTTP/1.1\r\nHost: 127.0.0.1:{client.view.port}\r\n"
+        f"X-Token: {client.view.token}\r\nContent-Length: {len(hidden)}\r\n\r\n"
+    )
+    answer = talk(client, text.encode() + hidden)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_requests_that_trickle_in_are_cut_off(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuroduet.view.handler.LONGEST_REQUEST_S", 0.4)
+    with socket.create_connection(("127.0.0.1", client.view.port), timeout=10) as connection:
+        start = time.monotonic()
+        with suppress(OSError):
+            for letter in b"GET /" + b"a" * 200:
+                connection.sendall(bytes([letter]))
+                time.sleep(0.05)
+        assert time.monotonic() - start < 5
+
+
+def test_connections_beyond_many_are_closed_and_later_ones_answered(client: Client) -> None:
+    address = ("127.0.0.1", client.view.port)
+    with ExitStack() as stack:
+        for _ in range(MOST_CONNECTIONS):
+            stack.enter_context(socket.create_connection(address, timeout=10))
+        more = stack.enter_context(socket.create_connection(address, timeout=10))
+        assert more.recv(10) == b""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            assert client.get("sessions")["first"] == "day1"
+            return
+        except ConnectionError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def talk(client: Client, text: bytes) -> bytes:
+    """All that comes back until the server hangs up."""
+    with socket.create_connection(("127.0.0.1", client.view.port), timeout=10) as connection:
+        connection.sendall(text)
+        return b"".join(iter(lambda: connection.recv(65536), b""))

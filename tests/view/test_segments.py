@@ -34,14 +34,17 @@ def test_a_pause_ends_a_bout() -> None:
 
 def test_very_many_bouts_are_listed_by_column() -> None:
     classes = np.arange(20_000) % 2
-    found = visible_bouts(clock(np.arange(20_000) / 100), classes, np.linspace(0, 200, 101))
+    found, thinned = visible_bouts(
+        clock(np.arange(20_000) / 100), classes, np.linspace(0, 200, 101)
+    )
+    assert thinned
     assert 1 <= len(found) <= 100
     assert found[0][0] == 0
     assert found[-1][1] == 20_000
-    few = visible_bouts(clock(np.arange(20_000) / 100), classes, np.linspace(0, 1, 101))
-    assert len(few) == 100
+    few, thinned = visible_bouts(clock(np.arange(20_000) / 100), classes, np.linspace(0, 1, 101))
+    assert (len(few), thinned) == (100, False)
 
 
 def test_no_frames_have_no_bouts() -> None:
     none = np.zeros(0, np.int64)
-    assert visible_bouts(clock(np.zeros(0)), none, np.linspace(0, 1, 5)) == []
+    assert visible_bouts(clock(np.zeros(0)), none, np.linspace(0, 1, 5)) == ([], False)

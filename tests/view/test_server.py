@@ -15,8 +15,8 @@ from viewed import CLASSES, LENGTH_S, N_FRAMES, Client, activity, everything, fi
 
 from neuroduet.errors import UserError
 from neuroduet.view import View, serve
-from neuroduet.view.library import Library, Session
 from neuroduet.view.handler import page_file
+from neuroduet.view.library import Library, Session
 from neuroduet.view.sources import Source, find_sources
 
 
@@ -110,7 +110,7 @@ def test_windows_beyond_the_recording_are_empty(client: Client) -> None:
     assert client.get("actions", **far)["true"] == []
     assert client.get("trials", **far)["trials"] == []
     assert len(client.get("raster", **far)) == 16
-    assert len(client.get("pose", **far)) == 24
+    assert len(client.get("pose", **far)) == 32
 
 
 def test_head_answers_without_content(client: Client) -> None:
@@ -193,6 +193,8 @@ def test_what_cannot_be_seen_is_said_in_a_sentence(tmp_path: Path) -> None:
         serve(tmp_path, session="day")
     with pytest.raises(UserError, match="--session"):
         serve(tmp_path, labels=tmp_path / "labels.csv")
+    with pytest.raises(UserError, match="no folder"):
+        serve(tmp_path / "day1.h5", labels=tmp_path / "gone" / "labels.csv")
 
 
 def test_a_damaged_recording_is_said_by_the_page(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch_brain.data import Interval
 from viewed import (
     CLASSES,
     LENGTH_S,
@@ -134,6 +135,42 @@ def test_a_run_asks_for_its_recordings_and_says_how_to_predict(tmp_path: Path) -
             f"neuroduet predict {empty} --data {path} --out {empty / 'predictions'}"
         )
         assert not Client(view).get("session", id="day1")["activity"]["predicted"]
+
+
+def test_predictions_in_which_no_bin_is_valid_are_shown_as_none(tmp_path: Path) -> None:
+    arrays = windows() | {"valid": np.zeros((3, 20), dtype=bool)}
+    path = everything(tmp_path / "day1.h5")
+    with serve(run_folder(tmp_path / "run", arrays), data=path) as view:
+        client = Client(view)
+        window = {"id": "day1", "start": 0, "end": 8, "columns": 16}
+        assert not image(client.get("rates", **window))[0].any()
+        assert client.get("trace", name="wheel", **window)["predicted"][0]["low"] == [None] * 16
+        psth = client.get("unit", id="day1", index=2)["psth"]
+    assert (psth["predicted"], psth["n_trials"]) == (None, 10)
+
+
+def test_a_run_that_predicted_some_sessions_begins_with_them(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("day0", "day1", "day2"):
+        everything(data / f"{name}.h5")
+    with serve(run_folder(tmp_path / "run", windows()), data=data) as view:
+        client = Client(view)
+        assert client.get("sessions")["first"] == "day1"
+        other = client.get("session", id="day2")
+        split = [one["split"] for one in client.get("trials", id="day2", start=0, end=9)["trials"]]
+    assert (other["activity"]["predicted"], other["of_run"]) == (False, True)
+    assert split == ["train"] * 3
+
+
+def test_trials_get_the_split_of_the_first_window_around_their_middle(tmp_path: Path) -> None:
+    groups = activity("spikes")
+    groups["trials"] = Interval(np.array([0.0, 4.0, 5.2, 20.0]), np.array([2.0, 6.0, 5.6, 21.0]))
+    path = write(tmp_path / "day1.h5", **groups)
+    with serve(run_folder(tmp_path / "run", windows()), data=path) as view:
+        found = Client(view).get("trials", id="day1", start=0, end=40)["trials"]
+    # The middle of the second and of the third lies in both windows that overlap.
+    assert [one["split"] for one in found] == ["train", "valid", "valid", None]
 
 
 def test_a_file_without_predictions_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroduet.atomic import replacing
-from neuroduet.remote import Rights, cell, front_matter
+from neuroduet.sharing import Rights, cell, front_matter, quoted
 
 TAGS = ("behaviour", "pose", "action-segmentation")
 
@@ -34,7 +34,7 @@ Classes: {classes}.
 ```python
 from neuroduet.actions import Segmenter
 
-segmenter = Segmenter.from_pretrained("{source}")
+segmenter = Segmenter.from_pretrained({source})
 classes = segmenter.predict([recording])
 ```
 
@@ -76,7 +76,7 @@ def write_card(folder: Path, said: Mapping[str, Any], rights: Rights, source: st
         features=said["features"]["kind"],
         licence=cell(rights.licence or "not stated"),
         data_licence=cell(rights.data_licence or "not stated"),
-        source=source,
+        source=quoted(source),
         **{key: said[key] for key in ("model", "version", "pool", "smooth", "seed")},
     )
     with replacing(folder / "README.md") as path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +45,8 @@ from neuroduet.actions.saved import FILES, SCHEMA, read_saved, require_no_more
 from neuroduet.atomic import replacing
 from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
-from neuroduet.remote import Rights, local_or_fetched, push_folder, require_repository_name
+from neuroduet.remote import local_or_fetched
+from neuroduet.sharing import Rights, Shareable
 from neuroduet.types import UNLABELLED
 
 
@@ -64,7 +64,7 @@ class _Learned:
     recordings: tuple[str, ...]
 
 
-class Segmenter(BaseEstimator):
+class Segmenter(BaseEstimator, Shareable):
     """Per-frame behaviour classes from pose or sensor features.
 
     A recording is an array: features ``(frames, features)``, pose ``(frames, keypoints, 2 or 3)``
@@ -296,38 +296,10 @@ class Segmenter(BaseEstimator):
         with reading(source):
             return cls._restored(*read_saved(local_or_fetched(source, FILES, revision, token)))
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        token: str | None = None,
-        licence: str | None = None,
-        data_licence: str | None = None,
-        datasets: Sequence[str] = (),
-    ) -> str:
-        """Upload the fitted segmenter with a card to the Hugging Face Hub.
-
-        Args:
-            repo_id: ``owner/name``; the repository is made if needed.
-            private: Make a new repository private.
-            token: Access token; the one stored by ``hf auth login`` if not given.
-            licence: Licence of the model, as the Hub abbreviates it, e.g. ``cc-by-4.0``.
-            data_licence: Licence of the recordings, in words.
-            datasets: Names of the data on the Hub, e.g. ``owner/recordings``.
-
-        Returns:
-            Address of the repository.
-
-        Raises:
-            UserError: Not fitted, the name is no repository's, or the Hub refuses.
-        """
-        require_repository_name(repo_id)
-        rights = Rights(licence=licence, data_licence=data_licence, datasets=tuple(datasets))
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = self.save_pretrained(temporary)
-            write_card(folder, self.describe(), rights, source=repo_id)
-            return push_folder(folder, repo_id, private=private, token=token)
+    def write_shared(self, folder: Path, rights: Rights, source: str) -> None:
+        """Write the fitted segmenter and a card; see :class:`~neuroduet.sharing.Shareable`."""
+        self.save_pretrained(folder)
+        write_card(folder, self.describe(), rights, source)
 
     def describe(self) -> dict[str, Any]:
         """What the fitted segmenter is, in plain types: what :meth:`save_pretrained` writes.

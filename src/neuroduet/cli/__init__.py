@@ -38,6 +38,7 @@ from neuroduet.cli import (
 from neuroduet.cli.ending import ended
 from neuroduet.cli.help import Commands, explain
 from neuroduet.cli.loudness import listening, take_out
+from neuroduet.cli.streams import steady_streams
 from neuroduet.console import write
 from neuroduet.options import spread_settings
 
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Several processes: torch advises against what sessions without gradients in a step need.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    steady_streams()
     kept, loudness = take_out(given)
     words = spread_settings(kept)
 

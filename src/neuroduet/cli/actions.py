@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuroduet.atomic import require_empty
 from neuroduet.cli.help import Commands
 from neuroduet.console import counted, print_table, write, write_json
 from neuroduet.errors import UserError
@@ -69,7 +70,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a segmenter on labelled, partly labelled or unlabelled recordings."""
-    _require_empty(out)
+    require_empty(out)
     inputs = _inputs(data, source, recordings)
     recipe = _recipe(model, features, pool, smooth, states, seed, settings)
     from neuroduet.actions.run import train_segmenter
@@ -336,10 +337,3 @@ def _grid(models: str, features: str, pool: str, smooth: str, settings: list[str
         smooth=number_or_auto("--smooth", smooth),
         options=options,
     )
-
-
-def _require_empty(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{out} already holds files; choose a new or empty folder")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, expected a folder; choose another one")

@@ -99,7 +99,7 @@ def print_comparison(found: CrossValidation, presets: list[str]) -> None:
         found: What the cross-validation found.
         presets: Names of the presets.
     """
-    from neuroduet.tasks.crossval_tables import QUESTION, primary
+    from neuroduet.metrics.primary import QUESTION, primary
 
     summary = found.summary
     over = "sessions" if (summary.over == "sessions").any() else "folds"

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from neuroduet.cli.paths import require_data, require_unused
+from neuroduet.atomic import require_empty
+from neuroduet.cli.paths import require_data
 from neuroduet.console import counted, print_recordings, write, write_json, write_next
 from neuroduet.options import AsJson
 from neuroduet.simulate import Size
@@ -23,7 +24,7 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Write recordings of simulated animals with known rates."""
-    require_unused(out, resume=False)
+    require_empty(out)
     from neuroduet.simulate import simulate as write_sessions
 
     with counted("recordings") as report:
@@ -31,7 +32,8 @@ def simulate(
     if as_json:
         write_json({"files": files, "seed": seed, "size": size})
         return
-    write(f"{sessions} simulated recordings are in {out}")
+    many = "1 simulated recording is" if sessions == 1 else f"{sessions} simulated recordings are"
+    write(f"{many} in {out}")
     write_next("train", "--data", out, "--out", "runs/first")
 
 

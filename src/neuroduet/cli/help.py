@@ -37,7 +37,7 @@ EXAMPLES = {
     "benchmark": "benchmark --data published --suite ts2 --out staged",
     "submit": "submit run --data eval --suite ts2 --label a --out a.zip",
     "report": "report runs/first",
-    "view": "view runs/first",
+    "view": "view runs/first --data data",
     "export": "export runs/first --data data --to nwb --out exported",
     "share": "share runs/first --out shared",
     "demo": "demo --out demo",

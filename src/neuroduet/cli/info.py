@@ -26,9 +26,6 @@ def info(
         from neuroduet.data.recording import describe
 
         found = describe(path)
-        if found["problems"] and not as_json:
-            print_recordings([found], {})
-            raise typer.Exit(2)
     elif kind == "segmenter":
         from neuroduet.actions.segmenter import Segmenter
 
@@ -50,6 +47,8 @@ def info(
         print_table(("segmenter", str(path)), _segmenter_rows(found))
     else:
         print_run(found)
+    if kind == "recording" and found["problems"]:
+        raise typer.Exit(2)
 
 
 def _segmenter_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

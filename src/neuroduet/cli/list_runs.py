@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.catalogue import Entry, find_entries
 from neuroduet.console import print_table, write, write_json
 from neuroduet.options import AsJson
+
+if TYPE_CHECKING:
+    from neuroduet.catalogue import Entry
 
 LISTED = 3
 """Sessions whose names are shown; of more there is a number."""
@@ -20,6 +22,8 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, shared models, segmenters and recordings below a folder."""
+    from neuroduet.catalogue import find_entries
+
     found = find_entries(folder)
     if as_json:
         write_json([one.as_dict() for one in found])

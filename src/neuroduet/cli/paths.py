@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from neuroduet.atomic import require_empty
 from neuroduet.errors import UserError
 
 
@@ -47,12 +48,11 @@ def require_unused(out: Path, resume: bool) -> None:
     """
     if not is_first():  # the first may have made it already
         return
-    if out.is_dir() and any(out.iterdir()) and not resume:
-        if (out / "config.yaml").is_file():
-            raise UserError(f"{out} already holds a run; choose another --out or add --resume")
-        raise UserError(f"{out} already holds files; choose a new or empty folder")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, expected a folder; choose another one")
+    if resume and out.is_dir():
+        return
+    if (out / "config.yaml").is_file():
+        raise UserError(f"{out} already holds a run; choose another --out or add --resume")
+    require_empty(out)
 
 
 def is_first() -> bool:

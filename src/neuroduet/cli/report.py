@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neuroduet.cli.paths import require_data
-from neuroduet.console import question_progress, write, write_json
+from neuroduet.console import working, write, write_json
 from neuroduet.errors import UserError
 from neuroduet.options import AsJson
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from neuroduet.report.complete import Show
+
+DRAWING = 0.05
+"""About how much of the time it takes to draw the page, where what it shows is made first."""
 
 ACTION_FILES = ("segmenter.json", "compare.csv", "density.csv")
 """Files that tell a folder of the `actions` commands, besides score tables."""
@@ -47,15 +53,16 @@ def report(
         require_data(path)
     _require_page(out)
     actions = [run for run in runs if not (run / "config.yaml").is_file()]
-    missing: Sequence[str] = ()
-    if not actions and len(runs) == 1:
-        page, missing = _run_page(runs[0], data, out, scores or [], title)
-    elif scores:
+    if scores and (actions or len(runs) > 1):
         raise UserError("--scores belongs to the page of one run; leave it out, or give one RUN")
-    elif not actions:
-        page = _comparison_page(runs, data, out, title)
-    else:
-        page = _action_page(runs, actions, data, out, title)
+    missing: Sequence[str] = ()
+    with working("drawing the page") as show:
+        if actions:
+            page = _action_page(runs, actions, data, out, title)
+        elif len(runs) > 1:
+            page = _comparison_page(runs, data, out, title, show)
+        else:
+            page, missing = _run_page(runs[0], data, out, scores or [], title, show)
     if as_json:
         write_json({"report": page, "bytes": page.stat().st_size, "missing": list(missing)})
         return
@@ -70,17 +77,18 @@ def _require_page(out: Path | None) -> None:
 
 
 def _run_page(
-    run: Path, data: Path | None, out: Path | None, scores: Sequence[Path], title: str | None
+    run: Path,
+    data: Path | None,
+    out: Path | None,
+    scores: Sequence[Path],
+    title: str | None,
+    show: Show,
 ) -> tuple[Path, Sequence[str]]:
     """The page of one run, and what it lacks."""
     from neuroduet.report.page import write_page
 
     beside = _beside(run, scores)
-    if data is not None:
-        from neuroduet.report.complete import complete_run
-
-        with question_progress() as progress:
-            complete_run(run, data, progress)
+    _complete([run], data, show)
     page = write_page(run, beside, title, out)
     return page.path, page.missing
 
@@ -94,17 +102,30 @@ def _beside(run: Path, files: Sequence[Path]) -> pd.DataFrame | None:
     return tables_beside(run, files)
 
 
+def _complete(runs: Sequence[Path], data: Path | None, show: Show) -> None:
+    """Make what the run folders lack, if there are recordings to make it from."""
+    if data is None:
+        return
+    from neuroduet.report.complete import complete_run
+
+    each = (1 - DRAWING) / len(runs)
+    for place, run in enumerate(runs):
+        name = f"{run.resolve().name}: " if len(runs) > 1 else ""
+        complete_run(run, data, partial(_part, show, place * each, each, name))
+    show(1 - DRAWING, "drawing the page")
+
+
+def _part(show: Show, start: float, length: float, name: str, share: float, said: str) -> None:
+    """Tell of all runs what one of them tells of itself."""
+    show(start + length * share, f"{name}{said}")
+
+
 def _comparison_page(
-    runs: Sequence[Path], data: Path | None, out: Path | None, title: str | None
+    runs: Sequence[Path], data: Path | None, out: Path | None, title: str | None, show: Show
 ) -> Path:
     from neuroduet.report.comparison import write_comparison
 
-    if data is not None:
-        from neuroduet.report.complete import complete_run
-
-        with question_progress() as progress:
-            for run in runs:
-                complete_run(run, data, progress)
+    _complete(runs, data, show)
     return write_comparison(runs, out or Path("comparison.html"), title)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neuroduet.console import write, write_json
 from neuroduet.errors import UserError
 from neuroduet.options import AsJson, names
+
+if TYPE_CHECKING:
+    from neuroduet.sharing import Shareable
 
 
 def share(
@@ -43,30 +46,38 @@ def share(
         raise UserError("nothing to do: give --out DIR to write, or --push OWNER/NAME to upload")
     if private and push is None:
         raise UserError("--private is of a repository on the Hub; add --push OWNER/NAME")
-    from neuroduet.catalogue import kind_of
-    from neuroduet.remote import Rights
+    from neuroduet.remote import require_repository_name
+    from neuroduet.sharing import Rights, upload, write_folder
 
-    kind = kind_of(model)
-    if kind not in ("run", "shared", "segmenter"):
-        raise UserError(
-            f"{model} is neither a run folder nor a segmenter; give the --out of train, finetune "
-            "or actions train"
-        )
-    rights = Rights(
-        licence=licence, data_licence=data_licence, datasets=tuple(names(datasets) or ())
-    )
-    if kind == "segmenter":
-        from neuroduet.actions.sharing import share_segmenter
-
-        folder, address = share_segmenter(model, out, push, private=private, rights=rights)
-    else:
-        from neuroduet.training.hub import share_run
-
-        folder, address = share_run(model, out, push, private=private, rights=rights)
+    if push is not None:
+        require_repository_name(push)
+    opened = _opened(model)
+    rights = Rights(licence=licence, data_licence=data_licence, datasets=names(datasets) or ())
+    if out is not None:
+        write_folder(opened, out, rights)
+    address = None if push is None else upload(opened, push, rights, private=private)
     if as_json:
-        write_json({"folder": folder, "address": address})
+        write_json({"folder": out, "address": address})
         return
-    if folder is not None:
-        write(f"the model and its card are in {folder}")
+    if out is not None:
+        write(f"the model and its card are in {out}")
     if address is not None:
         write(f"the model is at {address}")
+
+
+def _opened(model: Path) -> Shareable:
+    from neuroduet.catalogue import kind_of
+
+    kind = kind_of(model)
+    if kind == "segmenter":
+        from neuroduet.actions.segmenter import Segmenter
+
+        return Segmenter.from_pretrained(model)
+    if kind in ("run", "shared"):
+        from neuroduet.training.runs import load_run
+
+        return load_run(model)
+    raise UserError(
+        f"{model} is neither a run folder nor a segmenter; give the --out of train, finetune "
+        "or actions train"
+    )

@@ -48,7 +48,7 @@ def view(
         try:
             _announce(viewer, as_json)
             if not no_browser:
-                webbrowser.open(viewer.url)
+                webbrowser.open(viewer.url_for_browser())
             viewer.wait()
         except KeyboardInterrupt:
             raise typer.Exit from None

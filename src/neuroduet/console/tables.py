@@ -7,6 +7,9 @@ from typing import Any
 
 from neuroduet.console.words import new_console, plain, write
 
+LEGIBLE = 6
+"""Letters of a long word that must stand side by side for it to be read."""
+
 
 def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:
     """Print one row for each recording, then what is wrong with any of them.
@@ -175,7 +178,7 @@ def print_findings(findings: Iterable[Any]) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table of plain cells.
+    """Print a table of plain cells; on a terminal too narrow for it, a line per cell.
 
     Args:
         header: Names of the columns.
@@ -188,9 +191,22 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for name in header:
         table.add_column(Text(name), overflow="fold")  # Text: brackets in names are no markup
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not _fits([header, *cells]):
+        for row in cells:
+            lines = [f"{name}: {cell}" for name, cell in zip(header, row, strict=True)]
+            write("\n".join([*lines, ""]))
+        return
+    for row in cells:
+        table.add_row(*map(Text, row))
     _print(table)
+
+
+def _fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether no column of a table would be narrower than its words, or a few letters of them."""
+    widest = [max((len(word) for cell in column for word in cell.split()), default=0)
+              for column in zip(*rows, strict=True)]  # fmt: skip
+    return sum(min(width, LEGIBLE) + 3 for width in widest) <= new_console().width
 
 
 def _print(table: Any) -> None:

@@ -10,21 +10,29 @@ import pandas as pd
 from torch_brain.data import Data
 
 from neuroduet.config import BehaviourConfig
-from neuroduet.conversions.parts import (
-    UNKNOWN_SUBJECT,
+from neuroduet.conversions.columns import (
     Columns,
-    Parts,
-    Series,
     flat,
     hull,
+    in_order,
+    plain,
+    seconds,
+    trial_columns,
+)
+from neuroduet.conversions.parts import (
+    UNKNOWN_SUBJECT,
+    Parts,
+    Series,
     put_together,
     take_apart,
-    text,
     told,
 )
 from neuroduet.data.schema import NEURAL_KINDS
 from neuroduet.errors import UserError
 from neuroduet.types import NeuralKind, Per
+
+BEHAVIOUR_COLUMNS = ("name", "source", "kind", "per")
+"""Columns of the table of behaviours."""
 
 SERIES = "behaviours/"
 """What the tables of behaviours per sample are called, before their names."""
@@ -92,19 +100,17 @@ def from_pandas(tables: Mapping[str, pd.DataFrame]) -> Data:
     kind = one_kind(tables)
     session = required(tables, "session", ("session",)).iloc[0].to_dict()
     units = columns_of(required(tables, "units", ("id",)))
-    trials = columns_of(tables["trials"]) if "trials" in tables else {}
-    activity = _activity_columns(kind, required(tables, kind), units["id"])
+    trials = trial_columns(columns_of(tables["trials"])) if "trials" in tables else {}
+    activity = _activity_columns(kind, required(tables, kind, fewest=0), units["id"])
     series = {
-        str(name).removeprefix(SERIES): _narrow(table)
+        str(name).removeprefix(SERIES): _narrow(str(name), table)
         for name, table in tables.items()
         if str(name).startswith(SERIES)
     }
+    recorded_s = hull(activity, trials)
     if "recorded" in tables:
         recorded = required(tables, "recorded", ("start_s", "end_s"))
-        recorded_s = recorded[["start_s", "end_s"]].to_numpy(dtype=np.float64)
-    else:
-        recorded_s = hull([activity["timestamps"], *(trials[k] for k in ("start", "end")
-                                                     if k in trials)])  # fmt: skip
+        recorded_s = seconds("table 'recorded'", recorded[["start_s", "end_s"]])
     return put_together(
         Parts(
             **identity(session),
@@ -113,7 +119,7 @@ def from_pandas(tables: Mapping[str, pd.DataFrame]) -> Data:
             activity=activity,
             units=units | {"id": units["id"].astype(np.str_)},
             trials=trials,
-            behaviours=listed(tables.get("behaviours"), series, trials),
+            behaviours=listed(tables, series, trials),
             series=series,
         )
     )
@@ -127,29 +133,37 @@ def session_table(parts: Parts) -> pd.DataFrame:
 
 
 def identity(session: Mapping[Any, Any]) -> dict[str, Any]:
-    """Session, subject and width of a bin, from the row of the table ``session``."""
-    bin_size_s = float(session.get("bin_size_s", np.nan))
+    """Session, subject and width of a bin, from the row of the table ``session``.
+
+    Raises:
+        UserError: The width is no number.
+    """
+    subject, width = session.get("subject"), session.get("bin_size_s")
+    try:
+        bin_size_s = None if width is None or pd.isna(width) else float(width)
+    except (TypeError, ValueError):
+        raise UserError(f"bin_size_s is {width!r}, expected seconds; give a number") from None
     return {
         "session": str(session["session"]),
-        "subject": str(session.get("subject", UNKNOWN_SUBJECT)),
-        "bin_size_s": None if np.isnan(bin_size_s) else bin_size_s,
+        "subject": UNKNOWN_SUBJECT if pd.isna(subject) else str(subject),
+        "bin_size_s": bin_size_s,
     }
 
 
 def behaviour_table(parts: Parts) -> pd.DataFrame:
     """Name, source, kind and grain of every behaviour."""
     return pd.DataFrame(
-        [one.model_dump() for one in parts.behaviours], columns=["name", "source", "kind", "per"]
+        [one.model_dump() for one in parts.behaviours], columns=[*BEHAVIOUR_COLUMNS]
     )
 
 
 def listed(
-    table: pd.DataFrame | None, series: Mapping[str, Series], trials: Columns
+    tables: Mapping[str, Any], series: Mapping[str, Series], trials: Columns
 ) -> tuple[BehaviourConfig, ...]:
-    """The behaviours that a table lists, and all other series.
+    """The behaviours that the table ``behaviours`` lists, if there is one, and all other series.
 
     Args:
-        table: ``name``, ``source``, ``kind`` and ``per``; ``None`` lists none.
+        tables: Tables by name.
         series: Behaviours per sample.
         trials: Columns of trials.
 
@@ -157,7 +171,9 @@ def listed(
         UserError: A listed behaviour is nowhere.
     """
     found = []
-    rows = [] if table is None else table.to_dict("records")
+    rows = []
+    if "behaviours" in tables:
+        rows = required(tables, "behaviours", BEHAVIOUR_COLUMNS, fewest=0).to_dict("records")
     for row in rows:
         name = str(row["name"])
         column = str(row["source"]).partition(".")[2]
@@ -192,12 +208,18 @@ def one_kind(found: Mapping[str, Any]) -> NeuralKind:
 
 
 def required(
-    tables: Mapping[str, pd.DataFrame], name: str, columns: tuple[str, ...] = ()
+    tables: Mapping[str, Any], name: str, columns: tuple[str, ...] = (), fewest: int = 1
 ) -> pd.DataFrame:
     """A table that must be there, with columns that must be in it.
 
+    Args:
+        tables: Tables by name.
+        name: Which one.
+        columns: What it must have.
+        fewest: How many rows it must have; ``spikes`` may have none.
+
     Raises:
-        UserError: One is not.
+        UserError: The table, a column or a row is not there.
     """
     if name not in tables:
         raise UserError(
@@ -210,12 +232,15 @@ def required(
             f"table '{name}' lacks the column '{missing[0]}', expected {', '.join(columns)}; add "
             "it"
         )
-    return tables[name]
+    if len(tables[name]) < fewest:
+        raise UserError(f"table '{name}' has no row, expected at least {fewest}; add it")
+    table: pd.DataFrame = tables[name]
+    return table
 
 
 def columns_of(table: pd.DataFrame) -> Columns:
     """Columns of a table, text as numpy text."""
-    return {str(name): text(table[name].to_numpy()) for name in table.columns}
+    return {str(name): plain(table[name].to_numpy()) for name in table.columns}
 
 
 def _activity(parts: Parts) -> pd.DataFrame:
@@ -234,18 +259,20 @@ def _activity_columns(kind: NeuralKind, table: pd.DataFrame, ids: np.ndarray) ->
                 f"table '{kind}' has {table.shape[1]} columns that are not the {len(ids)} ids of "
                 "units in their order; give one column per unit"
             )
-        times_s = table.index.to_numpy(dtype=np.float64)
-        return {"timestamps": times_s, "values": table.to_numpy()}
-    table = required({kind: table}, kind, ("time_s", "unit"))
-    index = pd.Index(ids).get_indexer(pd.Index(table["unit"]))
+        times_s = seconds(f"the index of table '{kind}'", table.index)
+        return {"timestamps": times_s, "values": plain(table.to_numpy())}
+    table = required({kind: table}, kind, ("time_s", "unit"), fewest=0)
+    known = pd.Index(ids)
+    if not known.is_unique:
+        twice = known[known.duplicated()][0]
+        raise UserError(f"table 'units' holds the id {twice!r} twice; give every unit its own")
+    index = known.get_indexer(pd.Index(table["unit"]))
     if (index < 0).any():
         raise UserError(
             f"table 'spikes' holds the unit {table['unit'].iloc[int(index.argmin())]!r}, which "
             "the table 'units' lacks; add it, or leave its spikes out"
         )
-    times_s = table["time_s"].to_numpy(dtype=np.float64)
-    order = np.argsort(times_s, kind="stable")
-    return {"timestamps": times_s[order], "unit_index": index.astype(np.int64)[order]}
+    return in_order(seconds("column 'time_s' of table 'spikes'", table["time_s"]), index)
 
 
 def _wide(name: str, series: Series) -> pd.DataFrame:
@@ -256,8 +283,11 @@ def _wide(name: str, series: Series) -> pd.DataFrame:
     return pd.DataFrame(rows, index=index, columns=[f"{name}[{n}]" for n in range(rows.shape[1])])
 
 
-def _narrow(table: pd.DataFrame) -> Series:
-    times_s = table.index.to_numpy(dtype=np.float64)
-    plain = table.shape[1] == 1 and not str(table.columns[0]).endswith("]")
-    values = text(table.iloc[:, 0].to_numpy()) if plain else table.to_numpy()
-    return Series(times_s=times_s, values=values)
+def _narrow(name: str, table: pd.DataFrame) -> Series:
+    if table.shape[1] == 0:
+        raise UserError(f"table '{name}' has no column, expected one per channel; add it")
+    single = table.shape[1] == 1 and not str(table.columns[0]).endswith("]")
+    values = table.iloc[:, 0].to_numpy() if single else table.to_numpy()
+    return Series(
+        times_s=seconds(f"the index of table '{name}'", table.index), values=plain(values)
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Shaped
+from pydantic import ValidationError
 from torch_brain.data import (
     ArrayDict,
     Data,
@@ -17,6 +17,7 @@ from torch_brain.data import (
 )
 
 from neuroduet.config import BehaviourConfig
+from neuroduet.conversions.columns import Columns
 from neuroduet.data.columns import column, fields, groups, scalar
 from neuroduet.data.parts import recorded_times, trial_table
 from neuroduet.data.schema import (
@@ -28,7 +29,7 @@ from neuroduet.data.schema import (
     source_column,
     subject_id,
 )
-from neuroduet.errors import UserError
+from neuroduet.errors import UserError, unknown
 from neuroduet.types import BehaviourKind, NeuralKind, Per
 
 UNKNOWN_SUBJECT = "unknown"
@@ -37,8 +38,6 @@ _TAKEN = {
     "pose", "features", "labels", "actions",
 }  # fmt: skip
 """Groups of a recording that are no plain behaviour."""
-
-Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,10 +121,38 @@ def put_together(parts: Parts) -> Data:
     Raises:
         UserError: They do not fit each other.
     """
+    _require_rows(parts)
+    try:
+        recording = _assembled(parts)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"the parts of session '{parts.session}' make no recording ({reason}); correct them"
+        ) from None
+    check(recording)
+    return recording
+
+
+def _require_rows(parts: Parts) -> None:
+    if len(parts.recorded_s) == 0:
+        raise UserError("found no spikes, bins, trials or recorded intervals; add what there is")
+    missing = [name for name in ("start", "end") if parts.trials and name not in parts.trials]
+    if missing:
+        raise UserError(
+            f"trials lack the column '{missing[0]}', expected start and end in seconds; add it"
+        )
+    for name, series in parts.series.items():
+        if len(series.times_s) == 0:
+            raise UserError(f"behaviour '{name}' has no sample, expected some; leave it out")
+
+
+def _assembled(parts: Parts) -> Data:
     domain = Interval(start=parts.recorded_s[:, 0].copy(), end=parts.recorded_s[:, 1].copy())
     table, series = _placed(parts)
     named = parts.subject not in ("", UNKNOWN_SUBJECT)
-    recording = Data(
+    return Data(
         domain=domain,
         session=SessionDescription(id=parts.session),
         **({"subject": SubjectDescription(id=parts.subject)} if named else {}),
@@ -136,8 +163,6 @@ def put_together(parts: Parts) -> Data:
         **table,
         **series,
     )
-    check(recording)
-    return recording
 
 
 def told(
@@ -151,40 +176,23 @@ def told(
         values: Its values.
         kind: ``continuous`` or ``categorical``.
         source: Where a recording holds it.
-    """
-    usual: BehaviourKind = "continuous" if values.dtype.kind == "f" else "categorical"
-    known: dict[str, BehaviourKind] = {
-        "continuous": "continuous",
-        "categorical": "categorical",
-    }
-    place = f"{name}.values" if per == "bin" else f"trials.{name}"
-    return BehaviourConfig(
-        name=name, source=source or place, kind=known.get(kind or "", usual), per=per
-    )
-
-
-def hull(moments: Sequence[np.ndarray]) -> Float[np.ndarray, "1 2"]:
-    """From the first to the last of some times (s), for recordings that do not say.
 
     Raises:
-        UserError: There are none.
+        UserError: There is no such kind, or the name cannot be used.
     """
-    together = np.concatenate([np.ravel(times) for times in moments] or [np.zeros(0)])
-    if not len(together):
-        raise UserError("found no spikes, bins or trials; a recording needs some data")
-    return np.array([[together.min(), together.max()]], dtype=np.float64)
-
-
-def text(values: Shaped[np.ndarray, "*R"]) -> Shaped[np.ndarray, "*R"]:
-    """Objects that are all text, as pandas keeps it, as numpy text."""
-    if values.dtype.kind in "OT" and all(isinstance(value, str) for value in values.ravel()):
-        return values.astype(np.str_)
-    return values
-
-
-def flat(columns: Mapping[str, np.ndarray]) -> Columns:
-    """The columns with one value per row."""
-    return {name: values for name, values in columns.items() if values.ndim == 1}
+    known: dict[str | None, BehaviourKind] = {
+        "continuous": "continuous",
+        "categorical": "categorical",
+        None: "continuous" if values.dtype.kind == "f" else "categorical",
+    }
+    if kind not in known:
+        raise unknown("kind of behaviour", str(kind), ("continuous", "categorical"))
+    place = f"{name}.values" if per == "bin" else f"trials.{name}"
+    try:
+        return BehaviourConfig(name=name, source=source or place, kind=known[kind], per=per)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"a behaviour cannot be called '{name}' ({said}); rename it") from None
 
 
 def _columns(group: ArrayDict) -> Columns:

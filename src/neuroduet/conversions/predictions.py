@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuroduet.conversions.windows import labelled
-from neuroduet.conversions.xarray_datasets import Variables, require_xarray
+from neuroduet.conversions.xarray_datasets import SECONDS, Variables, require_xarray
 from neuroduet.data.boundary import read_npz
 from neuroduet.errors import UserError
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 ACTIVITY = {"encoding/log_rates": "true/counts", "encoding/traces": "true/traces"}
 """Predicted activity, and the activity itself."""
-SECONDS = {"units": "s"}
 
 
 def read_predictions(source: Path | str) -> dict[str, Dataset]:

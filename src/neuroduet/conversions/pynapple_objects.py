@@ -12,15 +12,17 @@ import pandas as pd
 from jaxtyping import Float
 from torch_brain.data import Data
 
+from neuroduet.conversions.columns import Columns, flat, in_order
 from neuroduet.conversions.pandas_tables import (
     behaviour_table,
     columns_of,
     identity,
     listed,
     one_kind,
+    required,
     session_table,
 )
-from neuroduet.conversions.parts import Columns, Parts, Series, flat, put_together, take_apart
+from neuroduet.conversions.parts import Parts, Series, put_together, take_apart
 from neuroduet.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,9 +108,7 @@ def from_pynapple(objects: Mapping[str, Any], session_id: str | None = None) -> 
     ids = units.get("id", np.array([_unit_name(name) for name in names], dtype=np.str_))
     skipped = (kind, "trials", *TABLES)
     series = {
-        str(name): Series(times_s=np.asarray(one.t), values=np.asarray(one.values))
-        for name, one in objects.items()
-        if name not in skipped
+        str(name): _sampled(str(name), one) for name, one in objects.items() if name not in skipped
     }
     trials: Columns = {}
     if "trials" in objects:
@@ -122,7 +122,7 @@ def from_pynapple(objects: Mapping[str, Any], session_id: str | None = None) -> 
             activity=_events(held) if kind == "spikes" else _values(held),
             units=units | {"id": ids.astype(np.str_)},
             trials=trials,
-            behaviours=listed(objects.get("behaviours"), series, trials),
+            behaviours=listed(objects, series, trials),
             series=series,
         )
     )
@@ -218,7 +218,7 @@ def _said(
     """Session, subject and width of a bin, which is the usual step where nobody said."""
     said: dict[Any, Any] = {}
     if "session" in objects:
-        said = objects["session"].iloc[0].to_dict()
+        said = required(objects, "session").iloc[0].to_dict()
     if session_id is not None:
         said["session"] = session_id
     if "session" not in said:
@@ -226,7 +226,7 @@ def _said(
             "found no name of the session, expected session_id or a table 'session'; give "
             "session_id"
         )
-    if binned is not None and "bin_size_s" not in said:
+    if binned is not None and "bin_size_s" not in said and len(binned) > 1:
         said["bin_size_s"] = float(np.median(np.diff(binned.t)))
     return said
 
@@ -239,8 +239,17 @@ def _events(spikes: TsGroup) -> Columns:
     times = [np.asarray(spikes[unit].t) for unit in spikes.index]
     index = np.repeat(np.arange(len(times)), [len(one) for one in times])
     together = np.concatenate([*times, np.zeros(0)])
-    order = np.argsort(together, kind="stable")
-    return {"timestamps": together[order], "unit_index": index[order].astype(np.int64)}
+    return in_order(together, index)
+
+
+def _sampled(name: str, one: Any) -> Series:
+    values = getattr(one, "values", None)
+    if values is None:
+        raise UserError(
+            f"'{name}' is a {type(one).__name__}, which has no values, expected a Tsd or TsdFrame "
+            "as behaviour; leave it out"
+        )
+    return Series(times_s=np.asarray(one.t), values=np.asarray(values))
 
 
 def _values(frame: TsdFrame) -> Columns:

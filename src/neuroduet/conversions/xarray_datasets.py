@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch_brain.data import Data
 
+from neuroduet.conversions.columns import Columns, hull, in_order, plain, seconds, trial_columns
 from neuroduet.conversions.pandas_tables import identity, one_kind
-from neuroduet.conversions.parts import (
-    Columns,
-    Parts,
-    Series,
-    hull,
-    put_together,
-    take_apart,
-    text,
-    told,
-)
+from neuroduet.conversions.parts import Parts, Series, put_together, take_apart, told
 from neuroduet.errors import UserError
 from neuroduet.types import NeuralKind
 
@@ -26,6 +18,11 @@ if TYPE_CHECKING:
 
 Variables = dict[str, tuple[Any, ...]]
 SECONDS = {"units": "s"}
+OWN = frozenset({
+    "time", "unit", "trial", "spike", "interval", "unit_index", "spike_time", "spike_unit",
+    "recorded_start", "recorded_end", "counts", "traces",
+})  # fmt: skip
+"""Names of a dataset that are no behaviour's."""
 
 
 def require_xarray() -> None:
@@ -53,14 +50,16 @@ def to_xarray(recording: Data) -> Dataset:
         Dimensions are ``unit`` (coordinates: the columns of the unit table, such as ``region``
         and ``depth_um``), ``trial`` (the columns of the trial table, such as ``start``, ``split``
         and behaviours per trial) and ``time``. Binned activity is ``counts`` or ``traces``
-        ``(time, unit)``; spikes are ``spike_time`` and ``spike_unit`` ``(spike,)``. Behaviours per
+        ``(time, unit)``; spikes are ``spike_time`` and ``spike_unit`` ``(spike,)``, which
+        is the coordinate ``unit_index`` of a unit, also when some are selected. Behaviours per
         sample bear their names, ``(time[, <name>_channel])`` on the clock of the activity and
         ``(<name>_time[, ...])`` on a clock of their own. A name that is taken gets the prefix
         ``unit_`` or ``trial_``. Times are in seconds, as the attribute ``units`` says; pose,
         labels and truth are left out.
 
     Raises:
-        UserError: xarray is not installed, or the recording cannot be used.
+        UserError: xarray is not installed, the recording cannot be used, or a behaviour has the
+            name of something else.
 
     Example:
         >>> import numpy as np
@@ -82,6 +81,7 @@ def to_xarray(recording: Data) -> Dataset:
     import xarray
 
     parts = take_apart(recording)
+    _require_free(parts)
     variables: Variables = {}
     coordinates: Variables = {
         "unit": ("unit", parts.units["id"]),
@@ -91,6 +91,7 @@ def to_xarray(recording: Data) -> Dataset:
     if parts.kind == "spikes":
         variables["spike_time"] = ("spike", parts.activity["timestamps"], SECONDS)
         variables["spike_unit"] = ("spike", parts.activity["unit_index"])
+        coordinates["unit_index"] = ("unit", np.arange(len(parts.units["id"])))
     else:
         coordinates["time"] = ("time", parts.activity["timestamps"], SECONDS)
         what = "counts per bin" if parts.kind == "counts" else "of the recording"
@@ -122,9 +123,10 @@ def from_xarray(dataset: Dataset) -> Data:
 
     Args:
         dataset: Dataset with ``spike_time`` and ``spike_unit``, ``counts`` or ``traces``, with the
-            attribute ``session`` and, for binned activity, ``bin_size_s``. A variable whose first
-            dimension is ``time`` or ends in ``_time`` is a behaviour; without an attribute
-            ``kind`` it is continuous if it is of floats.
+            attribute ``session`` and, for binned activity, ``bin_size_s``. A variable with a
+            dimension ``time``, or one that ends in ``_time``, is a behaviour; without an
+            attribute ``kind`` it is continuous if it is of floats. Spikes of units that were
+            selected away are left out.
 
     Returns:
         A checked recording.
@@ -139,7 +141,7 @@ def from_xarray(dataset: Dataset) -> Data:
             "found no attribute 'session' of the dataset, expected the id of the session; add "
             "dataset.attrs['session']"
         )
-    trials = _columns(dataset, "trial")
+    trials = trial_columns(_columns(dataset, "trial"))
     activity, series = _activity(dataset, kind), _series(dataset)
     behaviours = [
         told(
@@ -171,6 +173,17 @@ def from_xarray(dataset: Dataset) -> Data:
     )
 
 
+def _require_free(parts: Parts) -> None:
+    """Refuse a behaviour that would stand in the place of something else."""
+    taken = OWN | {f"{name}_time" for name in parts.series}
+    clash = [name for name in parts.series if name in taken]
+    if clash:
+        raise UserError(
+            f"behaviour '{clash[0]}' has a name that datasets use for something else; rename it, "
+            "or use to_pandas"
+        )
+
+
 def _clock(name: str, series: Series, parts: Parts) -> str:
     """The dimension of a behaviour: that of the activity if it has the same times."""
     shared = parts.kind != "spikes" and np.array_equal(
@@ -192,34 +205,47 @@ def _table(dimension: str, columns: Columns, taken: set[str]) -> Variables:
 
 def _columns(dataset: Dataset, dimension: str) -> Columns:
     return {
-        str(entry.attrs.get("column", name)): text(entry.values)
+        str(entry.attrs.get("column", name)): plain(entry.values)
         for name, entry in dataset.coords.items()
-        if entry.dims[:1] == (dimension,) and name != dimension
+        if entry.dims[:1] == (dimension,) and name not in (dimension, "unit_index")
     }
 
 
 def _activity(dataset: Dataset, kind: NeuralKind) -> Columns:
     if kind != "spikes":
         values = dataset[kind].transpose("time", "unit").values
-        return {"timestamps": dataset["time"].values.astype(np.float64), "values": values}
-    times_s = dataset["spike_time"].values.astype(np.float64)
-    order = np.argsort(times_s, kind="stable")
-    index = dataset["spike_unit"].values.astype(np.int64)
-    return {"timestamps": times_s[order], "unit_index": index[order]}
+        return {"timestamps": seconds("'time'", dataset["time"]), "values": values}
+    if "spike_unit" not in dataset:
+        raise UserError(
+            "found spike_time without spike_unit, expected the unit of every spike; add spike_unit"
+        )
+    times_s, units = seconds("'spike_time'", dataset["spike_time"]), dataset["spike_unit"].values
+    if "unit_index" not in dataset.coords:
+        return in_order(times_s, units)
+    # Units may have been selected or put in another order since.
+    numbers = dataset["unit_index"].values
+    if len(numbers) == 0:
+        raise UserError("found no unit, expected at least one; select some")
+    order = np.argsort(numbers, kind="stable")
+    place = order[np.searchsorted(numbers, units, sorter=order).clip(max=len(numbers) - 1)]
+    kept = numbers[place] == units
+    return in_order(times_s[kept], place[kept])
 
 
 def _series(dataset: Dataset) -> dict[str, Series]:
     found = {}
     for name, entry in dataset.data_vars.items():
-        clock = str(entry.dims[0]) if entry.dims else ""
-        if (clock == "time" or clock.endswith("_time")) and name not in ("counts", "traces"):
-            times_s = dataset[clock].values.astype(np.float64)
-            found[str(name)] = Series(times_s=times_s, values=text(entry.values))
+        clock = next((str(d) for d in entry.dims if d == "time" or str(d).endswith("_time")), None)
+        if clock is not None and name not in OWN:
+            times_s = seconds(f"'{clock}'", dataset[clock])
+            values = plain(entry.transpose(clock, ...).values)
+            found[str(name)] = Series(times_s=times_s, values=values)
     return found
 
 
 def _recorded(dataset: Dataset, activity: Columns, trials: Columns) -> np.ndarray:
-    if "recorded_start" in dataset.coords:
-        edges = [dataset[f"recorded_{edge}"].values for edge in ("start", "end")]
-        return np.stack(edges, axis=1).astype(np.float64)
-    return hull([activity["timestamps"], *(trials[k] for k in ("start", "end") if k in trials)])
+    if "recorded_start" not in dataset.coords:
+        return hull(activity, trials)
+    edges = [seconds(f"'recorded_{edge}'", dataset[f"recorded_{edge}"])
+             for edge in ("start", "end")]  # fmt: skip
+    return np.stack(edges, axis=1)

@@ -8,15 +8,10 @@ import numpy as np
 import torch
 
 from neuroduet.errors import UserError
-from neuroduet.estimators.estimator import Estimator
+from neuroduet.estimators.estimator import Estimator, primary_value
 from neuroduet.estimators.forms import ONLY, by_name, in_form_of, trial_bins
 from neuroduet.tasks.behaviour import Decoding
-from neuroduet.tasks.collect import Collected
 from neuroduet.tasks.scoring import score_behaviour
-from neuroduet.types import Behaviour
-
-METRICS = {"continuous": "r2", "categorical": "balanced_accuracy"}
-"""What :meth:`Decoder.score` averages, by kind of behaviour."""
 
 
 class Decoder(Estimator):
@@ -125,7 +120,10 @@ class Decoder(Estimator):
         """
         fitted, given = self._ready(), by_name(y)
         found = self._ask(Decoding(), "X", X, given)
-        return {name: _score(found[name], fitted.behaviours[name]) for name in given}
+        return {
+            name: primary_value(score_behaviour(found[name], fitted.behaviours[name], None))
+            for name in given
+        }
 
     def score(self, X: Any, y: Any) -> float:
         """Mean of :meth:`scores` over behaviours; 1 is perfect."""
@@ -147,10 +145,3 @@ class Decoder(Estimator):
             for name, values in answers.items()
         }
         return found[ONLY] if fitted.single else found
-
-
-def _score(found: Collected, behaviour: Behaviour) -> float:
-    measured = score_behaviour(found, behaviour, None)
-    wanted = METRICS[behaviour.kind]
-    values = [one.value for one in measured if one.metric == wanted and not one.channel]
-    return values[0] if values else float("nan")

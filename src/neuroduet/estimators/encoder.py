@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from neuroduet.errors import UserError
-from neuroduet.estimators.estimator import Estimator
+from neuroduet.estimators.estimator import Estimator, primary_value
 from neuroduet.estimators.fitting import Fitted
 from neuroduet.estimators.forms import bins_of, by_name, in_form_of, require_trials
 from neuroduet.tasks.collect import Collected
@@ -93,10 +93,7 @@ class Encoder(Estimator):
             UserError: Not fitted, or the arrays do not fit what was.
         """
         info = self._ready().info
-        measured = score_activity(self._encode(by_name(X), y), info, None).measured
-        wanted = "bits_per_spike" if info.is_poisson else "r2"
-        values = [one.value for one in measured if one.metric == wanted]
-        return values[0] if values else float("nan")
+        return primary_value(score_activity(self._encode(by_name(X), y), info, None).measured)
 
     def _encode(self, behaviours: Mapping[str, Any], activity: Any) -> Collected:
         """Log expected counts, or traces, beside the activity that was given."""

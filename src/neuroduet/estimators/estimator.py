@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from neuroduet.estimators.fitting import (
 )
 from neuroduet.estimators.forms import by_name, is_single, trial_bins
 from neuroduet.estimators.reading import read_trials
+from neuroduet.metrics.primary import PRIMARY_METRICS
 from neuroduet.tasks.collect import Collected, collect
+from neuroduet.tasks.scoring import Measured
 from neuroduet.tasks.task import Task
 from neuroduet.training.hub import save_pretrained
 
@@ -117,3 +119,9 @@ class Estimator(BaseEstimator):
                 "fit(X, y)"
             )
         return fitted
+
+
+def primary_value(measured: Sequence[Measured]) -> float:
+    """The value that stands for all that was measured of a target; nan if nothing was."""
+    values = {one.metric: one.value for one in measured if not one.channel}
+    return next((values[name] for name in PRIMARY_METRICS if name in values), float("nan"))

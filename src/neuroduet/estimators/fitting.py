@@ -81,11 +81,6 @@ def configure(
     """
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
-    if not isinstance(settings, Mapping | None):
-        raise UserError(
-            f"settings is a {type(settings).__name__}, expected values by their name; write "
-            '{"training.max_epochs": 20}'
-        )
     given = {"training.seed": seed, "training.max_minutes": max_minutes, **(settings or {})}
     cutting = [key for key in given if key.startswith("data.") and key != "data.behaviours"]
     if cutting:
@@ -140,7 +135,7 @@ def divide(n_trials: int, fraction: float, seed: int) -> Shaped[np.ndarray, " W"
 
 
 def record(
-    activity: Activity,
+    activity: str,
     values: Any,
     bin_size_s: float,
     behaviours: Mapping[str, Any],
@@ -152,7 +147,7 @@ def record(
         UserError: The kind of activity is unknown, or the arrays do not fit each other.
     """
     if activity not in get_args(Activity):
-        raise unknown("activity", str(activity), get_args(Activity))
+        raise unknown("activity", activity, get_args(Activity))
     return from_arrays(
         session_id=SESSION,
         bin_size_s=bin_size_s,

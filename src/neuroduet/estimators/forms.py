@@ -90,7 +90,7 @@ def bins_of(values: Any) -> Int[np.ndarray, " W"]:
     Raises:
         UserError: It is no array of trials.
     """
-    if np.ndim(values) == 0 and not isinstance(values, list | tuple):
+    if not isinstance(values, list | tuple) and np.ndim(values) == 0:
         raise UserError(
             f"found {values!r} as behaviour, expected (trials, bins); give one row for each trial"
         )

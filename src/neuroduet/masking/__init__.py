@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError
 from neuroduet.masking.activity import (
     causal,
     co_smooth,
@@ -46,7 +46,7 @@ from neuroduet.masking.modalities import (
     self_behaviour,
     self_spike,
 )
-from neuroduet.plugins import find_plugin, plugin_names
+from neuroduet.plugins import find_plugin
 from neuroduet.types import Batch, Masks
 
 __all__ = [
@@ -178,10 +178,12 @@ def scheme_of(name: str) -> Scheme:
     """
     if name in SCHEMES:
         return SCHEMES[name]
-    found: Scheme | None = find_plugin("neuroduet.schemes", name, SCHEMES)
-    if found is None:
-        known = [*SCHEMES, *plugin_names("neuroduet.schemes", SCHEMES)]
-        raise unknown("masking scheme", name, known)
+    found: Scheme = find_plugin("neuroduet.schemes", "masking scheme", name, SCHEMES)
+    if not callable(found):
+        raise UserError(
+            f"the plugin '{name}' is no masking scheme but {found!r}, expected a function of a "
+            "batch and a draw; correct the package that adds it"
+        )
     return found
 
 

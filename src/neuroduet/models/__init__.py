@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from neuroduet.config import ModelConfig
 from neuroduet.data.session import Session
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError
 from neuroduet.models.initialise import set_up_ranges, set_up_stitchers
 from neuroduet.models.mtm_published import MtmPublished
 from neuroduet.models.ndt2 import Ndt2, set_up_offsets
@@ -14,7 +14,7 @@ from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.plugin import PluginModel
 from neuroduet.models.poyo import Poyo
 from neuroduet.models.translator import Translator
-from neuroduet.plugins import find_plugin, plugin_names
+from neuroduet.plugins import find_plugin
 from neuroduet.types import Behaviour, SessionInfo
 
 Model = Translator | NedsPublished | MtmPublished | Ndt2 | Poyo | PluginModel
@@ -51,20 +51,13 @@ def build(
     """
     if config.name in MODELS:
         return MODELS[config.name](config, sessions, behaviours)
-    found = find_plugin("neuroduet.models", config.name, MODELS)
-    if found is None:
-        raise unknown("model", config.name, model_names())
+    found = find_plugin("neuroduet.models", "model", config.name, MODELS)
     if not (isinstance(found, type) and issubclass(found, PluginModel)):
         raise UserError(
             f"the plugin '{config.name}' is no model but {found!r}, expected a class derived from "
             "neuroduet.models.plugin.PluginModel; correct the package that adds it"
         )
     return found(config, sessions, behaviours)
-
-
-def model_names() -> list[str]:
-    """Names of all models: ours, then those of other packages."""
-    return [*MODELS, *plugin_names("neuroduet.models", MODELS)]
 
 
 def set_up_session(model: Model, session: Session) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from neuroduet.actions.metrics import EVERY_CLASS
 from neuroduet.report.action_pages import SCORES, with_features
-from neuroduet.report.action_report_bouts import bout_table
 from neuroduet.report.action_report_data import (
     BLOCKS,
     ActionFolder,
@@ -28,6 +26,7 @@ from neuroduet.report.action_report_figures import (
     time_budget,
 )
 from neuroduet.report.action_report_tables import (
+    bout_table,
     class_table,
     overall_table,
     recording_scores,
@@ -37,10 +36,8 @@ from neuroduet.report.action_report_tables import (
 from neuroduet.report.action_report_words import about_experiments, about_model, said, tiles
 from neuroduet.report.action_scores import density_curves, model_grid
 from neuroduet.report.actions import bouts_and_transitions, confusion_matrix, ethogram
-from neuroduet.report.sheet import Section, Sheet, write_sheet
+from neuroduet.report.sheet import Section, Sheet, plates, write_sheet
 from neuroduet.report.style import Plate
-
-log = logging.getLogger(__name__)
 
 MAX_SHOWN = 3
 """Recordings whose ethograms are drawn."""
@@ -94,7 +91,8 @@ def write_action_report(
             *about_experiments(folder),
             *([] if found is None else said(found, scores)),
         ),
-        tiles=() if scores is None else tiles(scores),
+        about="neuroduet report · actions",
+        tiles=() if scores is None else (("", tiles(scores)),),
         sections=(
             *([] if found is None or scores is None else _scored(found, scores)),
             _evaluated(folder),
@@ -105,9 +103,7 @@ def write_action_report(
         ),
     )
     beside = source.with_suffix(".html") if source.suffix == ".csv" else source / "report.html"
-    path = write_sheet(sheet, beside if out is None else Path(out))
-    log.info("the report is in %s", path)
-    return path
+    return write_sheet(sheet, beside if out is None else Path(out))
 
 
 def _alarms(found: Predictions, model: dict[str, Any] | None) -> tuple[str, ...]:
@@ -139,8 +135,8 @@ def _scored(found: Predictions, scores: Any) -> list[Section]:
             "The model found states without labels. They were matched to the classes on these "
             "very frames, as the nulls were."
         )
-        tables = (overall_table(scores), state_table(found))
-        return [Section(id="scores", title="Scores", text=over, notes=(note,), tables=tables)]
+        parts = (overall_table(scores), state_table(found))
+        return [Section(id="scores", title="Scores", text=over, notes=(note,), parts=parts)]
     predicted = [found.predicted[i] for i in found.labelled]
     curve = calibration_curve(truth, [found.probabilities[i] for i in found.labelled])
     return [
@@ -148,14 +144,14 @@ def _scored(found: Predictions, scores: Any) -> list[Section]:
             id="scores",
             title="Scores",
             text=over,
-            tables=(
+            parts=(
                 overall_table(scores),
                 class_table(scores, found.classes),
+                confusion_matrix(truth, predicted, found.classes),
                 recording_table(recording_scores(found)),
             ),
-            plates=(confusion_matrix(truth, predicted, found.classes),),
         ),
-        Section(id="calibration", title="Calibration", plates=() if curve is None else (curve,)),
+        Section(id="calibration", title="Calibration", parts=plates(curve)),
     ]
 
 
@@ -171,7 +167,7 @@ def _evaluated(folder: ActionFolder) -> Section:
         title="Scores of an evaluation",
         text="As 'neuroduet actions evaluate' wrote them; the table does not say which model and "
         "which recordings they are of.",
-        tables=tuple(tables),
+        parts=tuple(tables),
     )
 
 
@@ -184,8 +180,8 @@ def _ethograms(found: Predictions) -> Section:
         if len(shown) < total
         else ""
     )
-    plates = [plate for i in shown for plate in _recording(found, i)]
-    return Section(id="ethograms", title="Ethograms", text=which, plates=tuple(plates))
+    drawn = [plate for i in shown for plate in _recording(found, i)]
+    return Section(id="ethograms", title="Ethograms", text=which, parts=tuple(drawn))
 
 
 def shown_recordings(found: Predictions) -> list[int]:
@@ -241,13 +237,13 @@ def _bouts(found: Predictions) -> Section:
     truth = [found.truth[i] for i in found.labelled] if compared else None
     predicted = found.within_labels() if compared else found.predicted
     names = [found.recordings[i] for i in found.labelled] if compared else found.recordings
-    durations = bout_durations(truth, predicted, found.names, frame_s=found.frame_s)
     return Section(
         id="bouts",
         title="Bouts, transitions and time",
-        tables=(bout_table(found),),
-        plates=(
-            *([] if durations is None else [durations]),
+        label="Bouts",
+        parts=(
+            bout_table(found),
+            *plates(bout_durations(truth, predicted, found.names, frame_s=found.frame_s)),
             bouts_and_transitions(truth, predicted, found.names, frame_s=found.frame_s),
             time_budget(truth, predicted, names, found.names),
         ),
@@ -258,13 +254,11 @@ def _grid(folder: ActionFolder) -> Section:
     table = folder.compare
     if table is None:
         return Section(id="models", title="Models and features")
-    whole = table[table["class"] == EVERY_CLASS]
-    drawn = model_grid(whole, SCORES)
+    drawn = model_grid(table[table["class"] == EVERY_CLASS], SCORES)
     return Section(
         id="models",
         title="Models and features",
-        tables=(grid_table(table),),
-        plates=() if drawn is None else (drawn,),
+        parts=(grid_table(table), *plates(drawn)),
     )
 
 
@@ -276,8 +270,7 @@ def _density(folder: ActionFolder) -> Section:
     return Section(
         id="density",
         title="Label density",
-        tables=(density_table(table),),
-        plates=() if drawn is None else (drawn,),
+        parts=(density_table(table), *plates(drawn)),
     )
 
 
@@ -293,5 +286,4 @@ def _model(model: Mapping[str, Any]) -> Section:
         ("seed", str(model["seed"])),
         ("written by", f"neuroduet {model['version']}"),
     )
-    tables = (options_table(model),)
-    return Section(id="model", title="The model", facts=facts, tables=tables)
+    return Section(id="model", title="The model", facts=facts, parts=(options_table(model),))

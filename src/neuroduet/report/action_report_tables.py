@@ -9,15 +9,15 @@ import pandas as pd
 
 from neuroduet.actions.metrics import (
     EVERY_CLASS,
+    bout_statistics,
     edit_score,
     frame_counts,
     macro_f1,
 )
 from neuroduet.actions.metrics.segments import segments
-from neuroduet.report.action_report_bouts import RATIO
 from neuroduet.report.action_report_data import Predictions
 from neuroduet.report.action_scores import ACTION_METRICS
-from neuroduet.report.sheet import Cell, Table, cells
+from neuroduet.report.sheet import LONG, Cell, Table, cells
 from neuroduet.report.tables import number
 from neuroduet.types import UNLABELLED
 
@@ -34,7 +34,7 @@ CONSTANT = Cell(
     title="What always predicting the most frequent class reads; of probabilities: the "
     "frequencies of the classes; of states: one state for all frames",
 )
-
+RATIO = "Bouts of the model for every bout of the human: above 1 the model cuts bouts into pieces"
 
 NAMES = {
     **ACTION_METRICS,
@@ -72,9 +72,9 @@ def value_of(scores: pd.DataFrame, metric: str, name: str = EVERY_CLASS) -> pd.S
 
 
 def interval_text(row: pd.Series) -> str:
-    """Ends of an interval, a dash where there is none."""
+    """Ends of an interval; empty where there is none."""
     low, high = (metric_number(row["metric"], row[end]) for end in ("low", "high"))
-    return f"{low} to {high}" if np.isfinite(row["low"]) else "–"
+    return f"{low} to {high}" if np.isfinite(row["low"]) else ""
 
 
 def overall_table(scores: pd.DataFrame) -> Table:
@@ -85,7 +85,7 @@ def overall_table(scores: pd.DataFrame) -> Table:
     """
     whole = scores[scores["class"] == EVERY_CLASS]
     return Table(
-        title="Scores",
+        title="All classes together",
         columns=(
             *cells("metric", "score"),
             INTERVAL,
@@ -97,14 +97,14 @@ def overall_table(scores: pd.DataFrame) -> Table:
             (
                 Cell(text=metric_name(row["metric"]), title=row["definition"]),
                 Cell(text=metric_number(row["metric"], row["value"]), kind="best"),
-                Cell(text=interval_text(row)),
+                Cell(text=interval_text(row) or "–"),
                 Cell(text=metric_number(row["metric"], row["null_shuffled"]), kind="ref"),
                 Cell(text=metric_number(row["metric"], row["null_constant"]), kind="ref"),
                 Cell(text=f"{int(row['n']):,}", kind="ref"),
             )
             for _, row in whole.iterrows()
         ),
-        caption="Edit and F1@ run from 0 to 100, shares of frames from 0 to 1. Log loss, Brier "
+        text="Edit and F1@ run from 0 to 100, shares of frames from 0 to 1. Log loss, Brier "
         "score and calibration error are better when lower, all others when higher.",
     )
 
@@ -126,10 +126,11 @@ def class_table(scores: pd.DataFrame, classes: Sequence[str]) -> Table:
         title="Classes",
         columns=(
             Cell(text="class"),
-            *(cell for head in heads for cell in (head, INTERVAL)),
+            *heads,
             Cell(text="labelled frames", title="True frames of the class"),
         ),
         rows=tuple(_class_row(own, metrics, name) for name in classes),
+        text=f"Beneath each score: its 95 % interval. {INTERVAL.title}.",
     )
 
 
@@ -138,14 +139,7 @@ def _class_row(scores: pd.DataFrame, metrics: Sequence[str], name: str) -> tuple
     counts = scores[(scores["class"] == name) & scores["metric"].isin(["recall", "f1"])]["n"]
     return (
         Cell(text=name),
-        *(
-            cell
-            for row in rows
-            for cell in (
-                Cell(text=number(row["value"]), kind="best"),
-                Cell(text=interval_text(row), kind="ref"),
-            )
-        ),
+        *(Cell(text=number(row["value"]), note=interval_text(row)) for row in rows),
         Cell(text=f"{int(counts.iloc[0]):,}", kind="ref"),
     )
 
@@ -199,7 +193,7 @@ def recording_table(rows: pd.DataFrame) -> Table:
             )
             for _, row in rows.iterrows()
         ),
-        folded=len(rows) > 12,
+        folded=len(rows) > LONG,
     )
 
 
@@ -231,5 +225,74 @@ def state_table(found: Predictions) -> Table:
             for name, row in zip(found.names, counts, strict=True)
             for shares in [row / max(row.sum(), 1)]
         ),
-        caption="Fraction of the labelled frames of a state (row) that humans gave each class.",
+        text="Fraction of the labelled frames of a state (row) that humans gave each class.",
     )
+
+
+def bout_table(found: Predictions) -> Table:
+    """How often and how long each class occurs, true and predicted.
+
+    Args:
+        found: Predictions. Where a human spoke, only labelled frames count, for both.
+    """
+    rate_hz = None if found.frame_s is None else 1 / found.frame_s
+    unit = "frames" if rate_hz is None else "s"
+    compared = bool(found.labelled) and not found.states
+    model = bout_statistics(
+        found.within_labels() if compared else found.predicted, found.names, rate_hz
+    )
+    truth = [found.truth[i] for i in found.labelled]
+    human = bout_statistics(truth, found.names, rate_hz) if compared else None
+    who = ["human", "model"] if compared else ["model"]
+    tables = [one for one in (human, model) if one is not None]
+    wanted = ("bouts", f"mean_{unit}", f"median_{unit}", "fraction")
+    heads = ("bouts", f"mean ({unit})", f"median ({unit})", "share of frames")
+    ratio = [Cell(text="ratio", title=RATIO)] if compared else []
+    rows = []
+    for k, name in enumerate(found.names):
+        values = [one.iloc[k] for one in tables]
+        texts = [_amount(float(one[column]), column) for column in wanted for one in values]
+        share = [_ratio(float(values[-1]["bouts"]), float(values[0]["bouts"]))] if compared else []
+        rows.append((Cell(text=name), *cells(*texts, *share)))
+    columns = [
+        Cell(text=f"{head}, {one}", title=_BOUT_WORDS[head.split(" (")[0]])
+        for head in heads
+        for one in who
+    ]
+    return Table(
+        title="Bouts",
+        columns=(Cell(text="class"), *columns, *ratio),
+        rows=tuple(rows),
+        text="A bout is a run of frames of one class; one that the end of a recording or of "
+        "its labels cuts off counts with the duration seen."
+        + (" Model and human are compared on the labelled frames alone." if compared else ""),
+    )
+
+
+_BOUT_WORDS = {
+    "bouts": "Number of runs of frames of the class",
+    "mean": "Mean duration of a bout",
+    "median": "Median duration of a bout",
+    "share of frames": "Fraction of the frames that are of the class",
+}
+
+
+def _amount(value: float, column: str) -> str:
+    if not np.isfinite(value):
+        return "–"
+    if column == "bouts":
+        return f"{int(value):,}"
+    if column == "fraction":
+        return f"{value:.3f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _ratio(part: float, whole: float) -> str:
+    return f"{part / whole:.2f}" if whole else "–"
+
+
+def bout_ratio(found: Predictions) -> float:
+    """Predicted over true bouts within labels: over-segmentation if above 1."""
+    true = sum(len(segments(found.truth[i]).start) for i in found.labelled)
+    given = sum(len(segments(one).start) for one in found.within_labels())
+    return given / true if true else float("nan")

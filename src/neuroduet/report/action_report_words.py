@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 
 from neuroduet.actions.metrics import EVERY_CLASS
 from neuroduet.actions.metrics.frames import confusion, frame_counts
-from neuroduet.report.action_report_bouts import bout_ratio
 from neuroduet.report.action_report_data import ActionFolder, Predictions, best_candidate
 from neuroduet.report.action_report_tables import (
+    SHUFFLED,
+    bout_ratio,
     full_score,
     interval_text,
     metric_name,
@@ -61,7 +63,7 @@ def about_experiments(folder: ActionFolder) -> list[str]:
         found.append(
             f"Of {len(pairs)} models and features, each recording scored by models that had not "
             f"seen it, {best['model']} with {best['features']} features has the highest macro F1: "
-            f"{number(best['value'])} (95 % {interval_text(best)})."
+            f"{number(best['value'])} ({_within(best)})."
         )
     if folder.density is not None:
         found.append(_about_density(folder.density))
@@ -125,7 +127,7 @@ def _matched(scores: pd.DataFrame) -> str:
     row = value_of(scores, "one_to_one")
     return (
         f"Matched one to one to the human classes, states agree in {number(row['value'])} of "
-        f"the frames (95 % {interval_text(row)}; bouts in random order "
+        f"the frames ({_within(row)}; bouts in random order "
         f"{number(row['null_shuffled'])})."
     )
 
@@ -134,7 +136,7 @@ def _right(found: Predictions, scores: pd.DataFrame) -> str:
     row = value_of(scores, "macro_f1")
     ratio = bout_ratio(found)
     return (
-        f"Macro F1 {number(row['value'])} (95 % {interval_text(row)}; the same bouts in random "
+        f"Macro F1 {number(row['value'])} ({_within(row)}; the same bouts in random "
         f"order {number(row['null_shuffled'])}, always the most frequent class "
         f"{number(row['null_constant'])}). The model finds {ratio:.2f} bouts for every bout of "
         "the human."
@@ -162,6 +164,10 @@ def _weak(found: Predictions, scores: pd.DataFrame) -> list[str]:
     return [f"{text}."]
 
 
+def _within(row: pd.Series) -> str:
+    return f"95 % {interval_text(row)}" if np.isfinite(row["low"]) else "no interval"
+
+
 def tiles(scores: pd.DataFrame) -> tuple[Tile, ...]:
     """The main metrics as tiles.
 
@@ -175,14 +181,14 @@ def tiles(scores: pd.DataFrame) -> tuple[Tile, ...]:
         if name not in present:
             continue
         row = value_of(scores, name)
-        within = f"95 % {interval_text(row)} · " if np.isfinite(row["low"]) else ""
         scale = "lower is better" if name == "calibration_error" else f"of {full_score(name)}"
         found.append(
             Tile(
                 what=metric_name(name),
                 value=metric_number(name, row["value"]),
                 unit=Cell(text=scale, title=row["definition"]),
-                references=f"{within}shuffled {metric_number(name, row['null_shuffled'])}",
+                spread=_within(row) if np.isfinite(row["low"]) else "",
+                references=(replace(SHUFFLED, note=metric_number(name, row["null_shuffled"])),),
             )
         )
     return tuple(found)

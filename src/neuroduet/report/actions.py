@@ -79,7 +79,7 @@ def ethogram(
     _draw_probabilities(axes[-1], probabilities[::step], names, extent)
     axes[-1].set_xlabel("frame" if frame_s is None else "time (s)")
     axes[0].set_title(short(title, 60))
-    shown = "" if step == 1 else f" Every {step}th frame is shown."
+    shown = "" if step == 1 else f" One frame in {step} is shown."
     human = "" if truth is None else "Top: what a human said, empty where nobody did. "
     place = "Top" if truth is None else "Middle"
     return plate(
@@ -146,7 +146,7 @@ def confusion_matrix(
     )
     side_in = 0.42 * n + 1.6
     figure, (axes,) = grid(1, 1, side_in, width_in=side_in + 2.0)
-    _draw_matrix(axes, confusion(counts, normalise=True), names)
+    draw_matrix(axes, confusion(counts, normalise=True), names)
     axes.set_ylabel("true class (labelled frames)")
     axes.set_xlabel("predicted class")
     totals = [
@@ -162,7 +162,8 @@ def confusion_matrix(
     )
 
 
-def _draw_matrix(axes: Axes, values: Float[np.ndarray, "K K"], names: Sequence[str]) -> None:
+def draw_matrix(axes: Axes, values: Float[np.ndarray, "K K"], names: Sequence[str]) -> None:
+    """Draw a square table of fractions with its numbers."""
     axes.imshow(values, vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(values):
         colour = DARK if value > 0.55 else PALE
@@ -209,7 +210,7 @@ def bouts_and_transitions(
     left.set_xlabel("duration of a bout (" + ("frames)" if frame_s is None else "s)"))
     left.legend(loc="upper right", bbox_to_anchor=(1.0, 1.12), ncols=2)
     for axes, (who, labels) in zip(right, given.items(), strict=True):
-        _draw_matrix(axes, transition_matrix(labels, len(names)), names)
+        draw_matrix(axes, transition_matrix(labels, len(names)), names)
         axes.set_title(f"next class ({who})")
     return plate(
         figure,

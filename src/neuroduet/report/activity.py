@@ -68,16 +68,14 @@ def smoothed(values: np.ndarray, bin_size_s: float, valid: np.ndarray) -> np.nda
 
 
 @styled
-def unit_averages(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
+def unit_averages(found: Predicted, name: str) -> Plate | None:
     """Draw trial averages of the best and worst units, per condition.
 
     Sessions without trials have no averages; their windows are drawn one after the other.
 
     Args:
         found: Predictions of a session.
-        start_s: Time of the first bin's left edge relative to ``event`` (s).
         name: Identifier of the figure.
-        event: What time is counted from.
 
     Returns:
         The plate, or ``None`` without activity.
@@ -87,28 +85,28 @@ def unit_averages(found: Predicted, start_s: float, name: str, event: str) -> Pl
     if activity is None or not units:
         return None
     figure, panels = grid(len(units), 3, 2.15)
-    by_trial = bool((found.trial >= 0).any())
     label = "rate (Hz)" if activity.is_poisson else "activity"
     for axes, unit in zip(panels, units, strict=True):
-        if by_trial:
-            _averages(axes, found, activity, unit, start_s)
+        if found.by_trial:
+            _averages(axes, found, activity, unit)
         else:
             _joined(axes, activity, unit)
         axes.set_title(unit_title(activity, unit))
-        axes.set_xlabel(f"time from {event} (s)" if by_trial else "time (s), windows joined")
+        axes.set_xlabel(
+            f"time from {found.event} (s)" if found.by_trial else "time (s), windows joined"
+        )
     for axes in panels[::3]:
         axes.set_ylabel(label)
-    figure.legend(handles=_keys(found, by_trial), loc="outside upper left", ncols=6)
+    figure.legend(handles=_keys(found), loc="outside upper left", ncols=6)
     return plate(
         figure,
         name=name,
         title="Observed and predicted rates",
-        caption=_caption(found, activity, len(units), by_trial),
+        caption=_caption(found, activity, len(units)),
     )
 
 
-def _averages(axes: Axes, found: Predicted, activity: Activity, unit: int, start_s: float) -> None:
-    bin_s = activity.bin_size_s
+def _averages(axes: Axes, found: Predicted, activity: Activity, unit: int) -> None:
     for k in range(len(found.condition_names)):
         rows = found.condition == k
         valid = activity.valid[rows]
@@ -116,7 +114,7 @@ def _averages(axes: Axes, found: Predicted, activity: Activity, unit: int, start
         seen = count > 0
         if not seen.any():
             continue
-        time = start_s + (np.arange(len(seen)) + 0.5) * (bin_s if np.isfinite(bin_s) else 1.0)
+        time = found.start_s + (np.arange(len(seen)) + 0.5) * found.step_s
         colour = PALETTE[k] if len(found.condition_names) > 1 else MODEL
         ink = colour if len(found.condition_names) > 1 else OBSERVED
         for values, colour_, style, width in (
@@ -127,9 +125,9 @@ def _averages(axes: Axes, found: Predicted, activity: Activity, unit: int, start
                 count, 1
             )
             if values is activity.observed and activity.is_poisson:
-                mean = smoothed(mean, bin_s, seen)
+                mean = smoothed(mean, activity.bin_size_s, seen)
             axes.plot(time[seen], mean[seen], color=colour_, linestyle=style, linewidth=width)
-    event_line(axes, start_s)
+    event_line(axes, found.start_s)
 
 
 def _joined(axes: Axes, activity: Activity, unit: int) -> None:
@@ -156,8 +154,8 @@ def unit_title(activity: Activity, unit: int) -> str:
     return f"{short(str(activity.units[unit]), 16)}: {decimal(activity.score[unit])} {measure}"
 
 
-def _keys(found: Predicted, by_trial: bool) -> list[Line2D]:
-    several = by_trial and len(found.condition_names) > 1
+def _keys(found: Predicted) -> list[Line2D]:
+    several = found.by_trial and len(found.condition_names) > 1
     keys = [
         Line2D([], [], color=INK, linewidth=1.0, label="observed"),
         Line2D(
@@ -177,7 +175,7 @@ def _keys(found: Predicted, by_trial: bool) -> list[Line2D]:
     return keys
 
 
-def _caption(found: Predicted, activity: Activity, shown: int, by_trial: bool) -> str:
+def _caption(found: Predicted, activity: Activity, shown: int) -> str:
     windows = f"{len(activity.valid)} {'test ' if found.split == 'test' else ''}windows"
     ranked = f"The {min(shown, BEST)} best predicted units"
     if shown > BEST:
@@ -192,7 +190,7 @@ def _caption(found: Predicted, activity: Activity, shown: int, by_trial: bool) -
         if activity.is_poisson
         else ""
     )
-    what = f"averages over {windows}" if by_trial else f"the first of {windows}, joined"
+    what = f"averages over {windows}" if found.by_trial else f"the first of {windows}, joined"
     return (
         f"{ranked}: {what}. The activity was predicted from the behaviours alone, without seeing "
         f"any spike of these windows.{smoothing}"

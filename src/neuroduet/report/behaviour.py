@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from neuroduet.metrics import balanced_accuracy, r2
+from neuroduet.report.activity import event_line
 from neuroduet.report.predicted import Decoded, Predicted
 from neuroduet.report.style import (
     INK,
@@ -40,14 +41,12 @@ _TRACES_CAPTION = (
 
 
 @styled
-def traces(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
+def traces(found: Predicted, name: str) -> Plate | None:
     """Draw decoded behaviours of a few trials, from well to badly decoded.
 
     Args:
         found: Predictions of a session.
-        start_s: Time of the first bin's left edge relative to ``event`` (s).
         name: Identifier of the figure.
-        event: What time is counted from.
 
     Returns:
         The plate, or ``None`` without a continuous behaviour per bin.
@@ -61,13 +60,9 @@ def traces(found: Predicted, start_s: float, name: str, event: str) -> Plate | N
     rows = [row for row in rows if len(shown_windows(*row))]
     if not rows:
         return None
-    columns = len(QUANTILES)
-    figure, panels = grid(columns * len(rows), columns, 1.75)
-    for i, (behaviour, channel) in enumerate(rows):
-        line = panels[columns * i : columns * (i + 1)]
-        _trace_row(line, found, behaviour, channel, start_s)
-    for axes in panels[-columns:]:
-        axes.set_xlabel(f"time from {event} (s)")
+    figure, lines = quantile_panels(len(rows), 1.75, found.event)
+    for line, (behaviour, channel) in zip(lines, rows, strict=True):
+        _trace_row(line, found, behaviour, channel)
     keys = [
         Line2D([], [], color=OBSERVED, label="observed"),
         Line2D([], [], color=MODEL, linestyle=(0, (4, 1.5)), linewidth=1.8, label="decoded"),
@@ -97,20 +92,47 @@ def shown_windows(behaviour: Decoded, channel: int) -> np.ndarray:
     known = np.flatnonzero(count > 1)
     if len(known) == 0:
         return known
-    worst_first = known[np.argsort(-(total.sum(axis=1)[known] / count[known]), kind="stable")]
-    place = [round(q * (len(known) - 1)) for q in QUANTILES]
+    return at_quantiles(known, -(total.sum(axis=1)[known] / count[known]))
+
+
+def at_quantiles(windows: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Windows at :data:`QUANTILES` of a quality, best first, each once.
+
+    Args:
+        windows: Window indices, at least one.
+        quality: How well each of them was decoded.
+    """
+    worst_first = windows[np.argsort(quality, kind="stable")]
+    place = [round(q * (len(windows) - 1)) for q in QUANTILES]
     return worst_first[list(dict.fromkeys(place))]
 
 
-def _trace_row(
-    panels: Sequence[Axes], found: Predicted, behaviour: Decoded, channel: int, start_s: float
-) -> None:
+def quantile_panels(
+    rows: int, height_in: float, event: str
+) -> tuple[Figure, list[Sequence[Axes]]]:
+    """A figure with a row of panels for each behaviour, one panel for each quantile.
+
+    Args:
+        rows: Number of rows.
+        height_in: Height of a row (inches).
+        event: What time is counted from.
+
+    Returns:
+        The figure and the panels of each row.
+    """
+    columns = len(QUANTILES)
+    figure, panels = grid(columns * rows, columns, height_in)
+    for axes in panels[-columns:]:
+        axes.set_xlabel(f"time from {event} (s)")
+    return figure, [panels[i : i + columns] for i in range(0, len(panels), columns)]
+
+
+def _trace_row(panels: Sequence[Axes], found: Predicted, behaviour: Decoded, channel: int) -> None:
     windows = shown_windows(behaviour, channel)
-    bin_s = found.bin_size_s if np.isfinite(found.bin_size_s) else 1.0
-    time = start_s + (np.arange(behaviour.true.shape[1]) + 0.5) * bin_s
+    time = found.start_s + (np.arange(behaviour.true.shape[1]) + 0.5) * found.step_s
     suffix = f" [{channel}]" if behaviour.true.shape[2] > 1 else ""
     shown = []
-    for axes, window in zip(panels, windows, strict=False):
+    for axes, window in zip(panels, windows.tolist(), strict=False):
         seen = behaviour.observed[window]
         true = np.where(seen, behaviour.true[window, :, channel], np.nan)
         predicted = behaviour.predicted[window, :, channel]
@@ -119,12 +141,10 @@ def _trace_row(
         axes.plot(
             time[:last], predicted[:last], color=MODEL, linestyle=(0, (4, 1.5)), linewidth=1.8
         )
-        number = int(found.trial[window])
-        label = f"trial {number}" if number >= 0 else f"window {int(window)}"
-        axes.set_title(f"{label}: R² {decimal(r2(true[seen], predicted[seen]))}")
+        score = decimal(r2(true[seen], predicted[seen]))
+        axes.set_title(f"{found.window_name(window)}: R² {score}")
         shown += [true[:last], predicted[:last]]
-        if start_s < 0:
-            axes.axvline(0.0, color=INK, linewidth=0.8, linestyle=":")
+        event_line(axes, found.start_s)
     low, high = _span(np.concatenate(shown))
     for axes in panels[: len(windows)]:
         axes.set_ylim(low, high)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from neuroduet.report.behaviour import MAX_CLASSES, QUANTILES
+from neuroduet.report.behaviour import MAX_CLASSES, QUANTILES, at_quantiles, quantile_panels
 from neuroduet.report.predicted import Decoded, Predicted
 from neuroduet.report.style import PALETTE, Plate, grid, plate, short, styled
 
@@ -26,14 +26,12 @@ _CAPTION = (
 
 
 @styled
-def class_traces(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
+def class_traces(found: Predicted, name: str) -> Plate | None:
     """Draw decoded classes of a few windows over time, from well to badly decoded.
 
     Args:
         found: Predictions of a session.
-        start_s: Time of the first bin's left edge relative to ``event`` (s).
         name: Identifier of the figure.
-        event: What time is counted from.
 
     Returns:
         The plate, or ``None`` without a categorical behaviour per bin.
@@ -46,13 +44,9 @@ def class_traces(found: Predicted, start_s: float, name: str, event: str) -> Pla
     rows = [one for one in rows if len(windows_by_quality(one))][:MAX_BEHAVIOURS]
     if not rows:
         return None
-    columns = len(QUANTILES)
-    figure, panels = grid(columns * len(rows), columns, 1.9)
-    for i, behaviour in enumerate(rows):
-        line = panels[columns * i : columns * (i + 1)]
-        _class_row(line, found, behaviour, start_s)
-    for axes in panels[-columns:]:
-        axes.set_xlabel(f"time from {event} (s)")
+    figure, lines = quantile_panels(len(rows), 1.9, found.event)
+    for line, behaviour in zip(lines, rows, strict=True):
+        _class_row(line, found, behaviour)
     return plate(figure, name=name, title="Decoded classes, single windows", caption=_CAPTION)
 
 
@@ -72,29 +66,22 @@ def windows_by_quality(behaviour: Decoded) -> np.ndarray:
     label = np.where(behaviour.observed, behaviour.true, 0).astype(np.int64)
     right = np.take_along_axis(behaviour.predicted, label[:, :, None], axis=2)[:, :, 0]
     mean = np.where(behaviour.observed, right, 0.0).sum(axis=1)[known] / count[known]
-    worst_first = known[np.argsort(mean, kind="stable")]
-    place = [round(q * (len(known) - 1)) for q in QUANTILES]
-    return worst_first[list(dict.fromkeys(place))]
+    return at_quantiles(known, mean)
 
 
-def _class_row(
-    panels: Sequence[Axes], found: Predicted, behaviour: Decoded, start_s: float
-) -> None:
+def _class_row(panels: Sequence[Axes], found: Predicted, behaviour: Decoded) -> None:
     windows = windows_by_quality(behaviour)
-    bin_s = found.bin_size_s if np.isfinite(found.bin_size_s) else 1.0
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(behaviour.classes))]
-    for axes, window in zip(panels, windows, strict=False):
+    for axes, window in zip(panels, windows.tolist(), strict=False):
         last = int(np.flatnonzero(behaviour.observed[window])[-1]) + 1
-        edges = start_s + np.arange(last + 1) * bin_s
+        edges = found.start_s + np.arange(last + 1) * found.step_s
         _areas(axes, behaviour.predicted[window, :last], edges, colours)
         labels, observed = behaviour.true[window, :last], behaviour.observed[window, :last]
         _strip(axes, labels, observed, edges, colours)
-        number = int(found.trial[window])
-        label = f"trial {number}" if number >= 0 else f"window {int(window)}"
         seen = behaviour.observed[window, :last]
         guess = behaviour.predicted[window, :last].argmax(axis=-1)
         share = float((guess == behaviour.true[window, :last])[seen].mean())
-        axes.set_title(f"{label}: {share:.0%} of bins right")
+        axes.set_title(f"{found.window_name(window)}: {share:.0%} of bins right")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0.0, 1.06 + STRIP), yticks=[0.0, 0.5, 1.0])
     for axes in panels[len(windows) :]:
         axes.set_axis_off()
@@ -127,14 +114,12 @@ def _strip(
 
 
 @styled
-def class_trials(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
+def class_trials(found: Predicted, name: str) -> Plate | None:
     """Draw classes that are given once per trial over the trials of the session.
 
     Args:
         found: Predictions of a session.
-        start_s: Not used: a trial is one column.
         name: Identifier of the figure.
-        event: Not used.
 
     Returns:
         The plate, or ``None`` without such a behaviour.
@@ -151,7 +136,7 @@ def class_trials(found: Predicted, start_s: float, name: str, event: str) -> Pla
     figure, panels = grid(len(rows), 1, 1.6)
     for axes, behaviour in zip(panels, rows, strict=True):
         _trial_row(axes, behaviour, order)
-    word = "trials" if bool((found.trial >= 0).any()) else "windows"
+    word = "trials" if found.by_trial else "windows"
     panels[-1].set_xlabel(f"test {word}, in the order of the session")
     return plate(
         figure,

@@ -69,9 +69,7 @@ def chance_table(nulls: pd.DataFrame | None, found: Sequence[Headline], main: st
         "How the primary scores compare with the same predictions paired with the wrong truth. "
         "The p-value is the share of null draws that score at least as high."
     )
-    return Table(
-        title="Against chance", text=text, columns=COLUMNS, rows=tuple(rows), keys=3
-    )
+    return Table(title="Against chance", text=text, columns=COLUMNS, rows=tuple(rows), keys=3)
 
 
 def _row(one: Headline, kind: str, group: pd.DataFrame) -> tuple[Cell, ...]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from neuroduet.errors import UserError
-from neuroduet.metrics import DEFINITIONS
 from neuroduet.metrics.paired import FEWEST
 from neuroduet.report.comparison_checks import (
     Checks,
@@ -28,10 +26,8 @@ from neuroduet.report.comparison_tables import (
     verdict_table,
 )
 from neuroduet.report.comparison_words import summary, tiles
-from neuroduet.report.sheet import Section, Sheet, write_sheet
-from neuroduet.report.style import METRIC_LABELS, Plate
-
-log = logging.getLogger(__name__)
+from neuroduet.report.sheet import Section, Sheet, plates, write_sheet
+from neuroduet.report.words import definitions
 
 MAX_NAMED = 30
 """Rows that were not paired are named up to this many of each run."""
@@ -68,65 +64,64 @@ def write_comparison(runs: Sequence[Path], out: Path, title: str | None = None) 
     left_out = unpaired(wide, questions)
     sheet = Sheet(
         title=title or " · ".join(run.name for run in compared),
+        about="neuroduet report · comparison",
         alarms=(*checks.fatal, *check_counts(questions)),
         summary=summary(compared, questions, left_out, comparable=not checks.fatal),
-        tiles=() if checks.fatal else tiles(questions, [run.name for run in compared[1:]]),
+        tiles=()
+        if checks.fatal
+        else (("", tiles(questions, [run.name for run in compared[1:]])),),
         sections=(
             _verdicts(compared, questions, checks),
             _scores(questions),
             _units(compared),
             _differences(compared),
             _left_out(left_out),
+            Section(
+                id="definitions",
+                title="Definitions",
+                facts=definitions(one.metric for one in questions),
+            ),
         ),
     )
-    path = write_sheet(sheet, Path(out))
-    log.info("the comparison is in %s", path)
-    return path
+    return write_sheet(sheet, Path(out))
 
 
 def _verdicts(
     runs: Sequence[ComparedRun], questions: Sequence[Question], checks: Checks
 ) -> Section:
-    drawn = paired_dots(questions)
+    table = verdict_table(questions, [run.name for run in runs])
     return Section(
         id="verdicts",
         title="Who scores higher",
         text=HOW,
         notes=(*checks.cautions, *check_subjects(runs, questions)),
-        tables=(verdict_table(questions, [run.name for run in runs]),),
-        plates=() if drawn is None else (drawn,),
+        parts=(table, *plates(paired_dots(questions))),
     )
 
 
 def _scores(questions: Sequence[Question]) -> Section:
-    metrics = dict.fromkeys(one.metric for one in questions)
     return Section(
         id="scores",
         title="All scores",
         text="Means over the shared sessions, plus or minus half the 95 % interval of the mean "
         f"(Student's t; none with fewer than {FEWEST} sessions).",
-        facts=tuple(
-            (METRIC_LABELS.get(name, name), DEFINITIONS[name])
-            for name in metrics
-            if name in DEFINITIONS
-        ),
-        tables=(*score_tables(questions), differences_table(questions)),
+        parts=(*score_tables(questions), differences_table(questions)),
     )
 
 
 def _units(runs: Sequence[ComparedRun]) -> Section:
-    plates: list[Plate] = []
+    first, *others = runs
     lacking = [run.name for run in runs if run.folder.units is None]
-    for place, other in enumerate(runs[1:]):
-        pairs = unit_pairs(runs[0], other)
-        drawn = unit_scatter(pairs, runs[0].name, other.name, f"units-{place}")
-        plates += [] if drawn is None else [drawn]
+    drawn = (
+        unit_scatter(unit_pairs(first, other), first.name, other.name, f"units-{place}")
+        for place, other in enumerate(others)
+    )
     note = f"No scores of single units (scores_units.parquet) in {', '.join(lacking)}."
     return Section(
         id="units",
         title="Units",
         notes=(note,) if lacking else (),
-        plates=tuple(plates),
+        parts=plates(*drawn),
     )
 
 
@@ -140,7 +135,7 @@ def _differences(runs: Sequence[ComparedRun]) -> Section:
         id="differences",
         title="What differs",
         notes=tuple(notes),
-        tables=(*settings, *([cost_table(costs)] if costs else [])),
+        parts=(*settings, *([cost_table(costs)] if costs else [])),
     )
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from neuroduet.report.comparison_runs import ComparedRun
 from neuroduet.report.comparison_scores import Question
+from neuroduet.report.contents import plain
 
 Settings = Mapping[str, Any]
 
@@ -192,14 +191,3 @@ def flattened(settings: Settings, before: str = "") -> list[tuple[str, Any]]:
         name = f"{before}{key}"
         found += flattened(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
     return found
-
-
-def plain(value: Any) -> str:
-    """A setting as a reader would write it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and np.isfinite(value):
-        return f"{value:g}"
-    return str(value)

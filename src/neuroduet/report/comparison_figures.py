@@ -10,7 +10,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from neuroduet.report.comparison_runs import ComparedRun
-from neuroduet.report.comparison_scores import Question, asked
+from neuroduet.report.comparison_scores import Question
 from neuroduet.report.style import (
     CRAMPED,
     GREY,
@@ -22,6 +22,7 @@ from neuroduet.report.style import (
     decimal,
     grid,
     plate,
+    question_label,
     short,
     styled,
     task_label,
@@ -78,7 +79,7 @@ def _draw_sessions(axes: Axes, one: Question) -> None:
     axes.set_xticks(at, [short(str(name), length) for name in one.values.columns])
     axes.set_xlim(-0.35, len(at) - 0.65)
     axes.set_ylabel(METRIC_LABELS.get(one.metric, one.metric))
-    axes.set_title(short(asked(one), 32))
+    axes.set_title(short(question_label(one.task, one.target), 32))
 
 
 def unit_pairs(first: ComparedRun, other: ComparedRun) -> pd.DataFrame:
@@ -103,13 +104,11 @@ def unit_pairs(first: ComparedRun, other: ComparedRun) -> pd.DataFrame:
 
 
 def _units(run: ComparedRun) -> pd.DataFrame | None:
-    rows = run.folder.units
+    rows = run.folder.own_units
     if rows is None or "session" not in rows.columns:
         return None
     if "task" not in rows.columns:
         rows = rows.assign(task="encoding")
-    if "model" in rows.columns and (rows["model"] == run.model).any():
-        rows = rows[rows["model"] == run.model]
     if "split" in rows.columns and (rows["split"] == "test").any():
         rows = rows[rows["split"] == "test"]
     keys = ["task", "metric", "session", "unit"]

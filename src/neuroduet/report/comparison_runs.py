@@ -10,8 +10,7 @@ import pandas as pd
 
 from neuroduet.errors import UserError
 from neuroduet.report.folder import RunFolder, read_folder
-from neuroduet.report.headlines import main_model
-from neuroduet.report.tables import QUESTION, TASK_ORDER, session_table
+from neuroduet.report.tables import QUESTION, ordered_rows, session_table
 
 KEY = [*QUESTION, "session"]
 
@@ -23,15 +22,13 @@ class ComparedRun:
     Attributes:
         name: What the page calls it: the end of its path that tells it from the others.
         folder: What its folder holds.
-        model: The model of the run, under which its scores are filed.
-        own: Scores of that model with the columns of ``scores.csv``, test windows where there are
+        own: Scores of its model with the columns of ``scores.csv``, test windows where there are
             any, each row once.
         table: Scores of all models of its table by task, target, metric and session.
     """
 
     name: str
     folder: RunFolder
-    model: str
     own: pd.DataFrame
     table: pd.DataFrame
 
@@ -78,12 +75,11 @@ def _run(path: Path, name: str) -> ComparedRun:
             f"{path} holds no scores to compare; run `neuroduet evaluate {path}` first"
         )
     table = session_table(folder.scores)
-    model = main_model(folder.scores, folder.config.get("preset"))
     rows = folder.scores
     if (rows["split"] == "test").any():
         rows = rows[rows["split"] == "test"]
-    own = rows[rows["model"] == model].drop_duplicates(KEY)
-    return ComparedRun(name=name, folder=folder, model=str(model), own=own, table=table)
+    own = rows[rows["model"] == folder.main].drop_duplicates(KEY)
+    return ComparedRun(name=name, folder=folder, own=own, table=table)
 
 
 def side_by_side(runs: Sequence[ComparedRun]) -> pd.DataFrame:
@@ -97,13 +93,6 @@ def side_by_side(runs: Sequence[ComparedRun]) -> pd.DataFrame:
         run, ``nan`` where it has no score.
     """
     columns = {run.name: run.own.set_index(KEY)["value"].astype(float) for run in runs}
-    rows = list(dict.fromkeys(key for column in columns.values() for key in column.index))
-    targets = {row[:2]: i for i, row in reversed(list(enumerate(rows)))}
-    first = {row[:3]: i for i, row in reversed(list(enumerate(rows)))}
-
-    def place(row: tuple[str, ...]) -> tuple[int, int, int]:
-        known = TASK_ORDER.index(row[0]) if row[0] in TASK_ORDER else len(TASK_ORDER)
-        return known, targets[row[:2]], first[row[:3]]
-
-    index = pd.MultiIndex.from_tuples(sorted(rows, key=place), names=KEY)
+    rows = ordered_rows(key for column in columns.values() for key in column.index)
+    index = pd.MultiIndex.from_tuples(rows, names=KEY)
     return pd.DataFrame({name: column.reindex(index) for name, column in columns.items()})

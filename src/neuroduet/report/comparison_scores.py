@@ -13,12 +13,8 @@ from neuroduet.errors import UserError
 from neuroduet.metrics.paired import FEWEST, Difference, compare_sessions, holm
 from neuroduet.report.action_scores import interval_of_mean
 from neuroduet.report.comparison_runs import KEY, ComparedRun
-from neuroduet.report.style import task_label
 from neuroduet.report.tables import QUESTION
 from neuroduet.tasks.crossval_tables import LINEAR_MODELS, primary
-
-IMPLIED_TARGETS = ("spikes", "traces", "region")
-"""Targets that their task implies."""
 
 CERTAIN = 0.05
 """An adjusted p-value below this is called certain."""
@@ -204,12 +200,6 @@ def mean_and_interval(values: Float[np.ndarray, " S"]) -> tuple[float, float]:
     """Mean over sessions and half its 95 % interval (Student's t); nan with fewer than three."""
     mean, half = interval_of_mean(values[None])
     return float(mean[0]), float(half[0]) if len(values) >= FEWEST else float("nan")
-
-
-def asked(question: Question) -> str:
-    """Task and target of a question, as a reader would say them."""
-    task = task_label(question.task)
-    return task if question.target in IMPLIED_TARGETS else f"{task}: {question.target}"
 
 
 def verdict(question: Question, name: str) -> str:

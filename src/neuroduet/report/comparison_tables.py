@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from neuroduet.metrics import DEFINITIONS
-from neuroduet.report.comparison_scores import Question, asked, mean_and_interval, verdict
+from neuroduet.report.comparison_scores import Question, mean_and_interval, verdict
 from neuroduet.report.comparison_words import signed
-from neuroduet.report.contents import TASK_QUESTIONS
+from neuroduet.report.contents import TASK_QUESTIONS, title_of
 from neuroduet.report.sheet import Cell, Table, cells
-from neuroduet.report.style import METRIC_LABELS, task_label
-from neuroduet.report.tables import DECIMALS, number
+from neuroduet.report.style import METRIC_LABELS, question_label
+from neuroduet.report.tables import DECIMALS, number, p_text
+from neuroduet.report.words import defined, meaning
 
 DIFFERENCE = Cell(
     text="difference",
@@ -32,9 +33,9 @@ SESSIONS = Cell(
     text="sessions", title="Sessions in which all runs of the row were scored: what means are over"
 )
 REFERENCES = (
-    Cell(text="null", title="What knowing nothing scores"),
+    defined("null"),
     Cell(text="linear", title="The best linear baseline of any of the runs, by the scores shown"),
-    Cell(text="oracle", title="The best possible prediction, known for simulated data only"),
+    defined("oracle"),
 )
 
 
@@ -65,7 +66,7 @@ def verdict_table(questions: Sequence[Question], names: Sequence[str]) -> Table:
             if one.primary
         ),
         keys=3 if several else 2,
-        caption=f"Differences are to {names[0]}. The higher mean in bold.",
+        text=f"Differences are to {names[0]}. The higher mean in bold.",
     )
 
 
@@ -78,8 +79,8 @@ _VERDICT = (
 def _keys(one: Question) -> tuple[Cell, ...]:
     metric = METRIC_LABELS.get(one.metric, one.metric)
     return (
-        Cell(text=asked(one), title=TASK_QUESTIONS.get(one.task, "")),
-        Cell(text=metric, title=DEFINITIONS.get(one.metric, "")),
+        Cell(text=question_label(one.task, one.target), title=TASK_QUESTIONS.get(one.task, "")),
+        Cell(text=metric, title=meaning(one.metric)),
     )
 
 
@@ -118,18 +119,6 @@ def _unadjusted(one: Question, name: str) -> str:
     return f"before adjustment {p_text(value)}" if np.isfinite(value) else ""
 
 
-def p_text(value: float) -> str:
-    """A p-value as text.
-
-    Example:
-        >>> p_text(0.0321), p_text(1e-9)
-        ('0.032', '<0.001')
-    """
-    if not np.isfinite(value):
-        return "–"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _references(one: Question) -> tuple[Cell, ...]:
     return (
         Cell(text=number(one.null), kind="ref"),
@@ -148,14 +137,13 @@ def score_tables(questions: Sequence[Question]) -> list[Table]:
     for task in dict.fromkeys(one.task for one in questions):
         rows = [one for one in questions if one.task == task]
         names = list(dict.fromkeys(str(name) for one in rows for name in one.values.columns))
-        label = task_label(task)
         found.append(
             Table(
-                title=label[:1].upper() + label[1:],
+                title=title_of(task),
                 columns=(*cells("target", "metric", *names), SESSIONS, *REFERENCES),
                 rows=tuple(_score_row(one, names) for one in rows),
                 keys=2,
-                caption=TASK_QUESTIONS.get(task, ""),
+                text=TASK_QUESTIONS.get(task, ""),
             )
         )
     return found
@@ -168,8 +156,8 @@ def _score_row(one: Question, names: Sequence[str]) -> tuple[Cell, ...]:
             found.append(mean)
             continue
         _, half = mean_and_interval(one.values[name].to_numpy(float))
-        spread = f" ± {number(half)}" if np.isfinite(half) else ""
-        found.append(Cell(text=mean.text + spread, kind=mean.kind))
+        spread = f"± {number(half)}" if np.isfinite(half) else ""
+        found.append(replace(mean, note=spread))
     count = Cell(text=str(len(one.values)), kind="ref")
     return (Cell(text=one.target), _keys(one)[1], *found, count, *_references(one))
 
@@ -188,14 +176,14 @@ def differences_table(questions: Sequence[Question]) -> Table:
         Cell(text="p (Wilcoxon)", title="Signed-rank test over sessions, exact, two-sided"),
         Cell(text="adjusted", title="The same, adjusted by Holm's method for the primary scores"),
         SESSIONS,
-        Cell(text="test", title="Name of the test, or why there is none"),
+        Cell(text="test", title="Name of the test, or why there is none", kind="text"),
     )
     return Table(
         title="All differences and tests",
         columns=(*cells("run", "question", "metric"), *heads),
         rows=tuple(_test_row(one, name) for one in questions for name in one.differences),
         keys=3,
-        caption="Only primary scores are adjusted (and reported above): other metrics of a target "
+        text="Only primary scores are adjusted (and reported above): other metrics of a target "
         "say much the same again.",
         folded=True,
     )

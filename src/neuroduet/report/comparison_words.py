@@ -8,9 +8,9 @@ import numpy as np
 
 from neuroduet.metrics.paired import FEWEST
 from neuroduet.report.comparison_runs import ComparedRun
-from neuroduet.report.comparison_scores import CERTAIN, Question, asked, verdict
-from neuroduet.report.sheet import Cell, Tile
-from neuroduet.report.style import METRIC_LABELS
+from neuroduet.report.comparison_scores import CERTAIN, Question, verdict
+from neuroduet.report.sheet import Cell, Tile, cells
+from neuroduet.report.style import METRIC_LABELS, question_label
 from neuroduet.report.tables import number
 
 MAX_SPELLED = 6
@@ -112,7 +112,7 @@ def _difference(one: Question, name: str) -> str:
     metric = METRIC_LABELS.get(one.metric, one.metric)
     within = f" (95 % {signed(found.low)} to {signed(found.high)})"
     shown = within if np.isfinite(found.low) else ""
-    return f"{asked(one)} {signed(found.mean)} {metric}{shown}"
+    return f"{question_label(one.task, one.target)} {signed(found.mean)} {metric}{shown}"
 
 
 def _spread(questions: Sequence[Question]) -> str:
@@ -153,8 +153,11 @@ def tiles(questions: Sequence[Question], others: Sequence[str]) -> tuple[Tile, .
                 what=f"{name} against {own[0].values.columns[0]}",
                 value=f"{higher} of {len(own)}",
                 unit=Cell(text="higher", title=title),
-                references=f"{lower} lower, {equal} equal · {sure}"
-                + (f" · {untested} without a test" if untested else ""),
+                references=cells(
+                    f"{lower} lower, {equal} equal",
+                    sure,
+                    *([f"{untested} without a test"] if untested else []),
+                ),
             )
         )
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from neuroduet.errors import UserError
@@ -17,9 +17,15 @@ from neuroduet.training.runs import load_run
 
 log = logging.getLogger(__name__)
 
+Show = Callable[[float, str], None]
+"""Told the share that is done, 0 to 1, and what is being done."""
+
+SHARES = {"scores.csv": 0.5, "baselines.csv": 0.35, "predictions": 0.1, "embeddings.csv": 0.05}
+"""What is made, in this order, and about how much of the time each takes."""
+
 
 def complete_run(
-    run: Path | str, data: Path | str, progress: Progress | None = None
+    run: Path | str, data: Path | str, show: Show = lambda share, said: None
 ) -> tuple[str, ...]:
     """Make what is missing in a run folder, or older than the weights of the model.
 
@@ -27,7 +33,7 @@ def complete_run(
         run: Run folder; ``scores.csv``, ``baselines.csv``, ``predictions`` and
             ``embeddings.csv`` are written into it.
         data: A recording, or a folder of recordings.
-        progress: Told how far the activity tasks are.
+        show: Told how far it is.
 
     Returns:
         Names of what was made. The baselines are left out where ``scores.csv`` holds some.
@@ -38,25 +44,59 @@ def complete_run(
     run = Path(run)
     model = load_run(run)
     names = [session.info.id for session in open_known_sessions(model, data)]
+    made = _missing(run, names)
+    done = 0.0
+    for file in made:
+        share = SHARES[file] / sum(SHARES[one] for one in made)
+        log.debug("making %s of %s", file, run)
+        if file == "scores.csv":
+            evaluate_run(run, data, progress=_stage(show, "scoring", done, share))
+        elif file == "baselines.csv":
+            told = _stage(show, "linear baselines", done, share)
+            baselines(data, run / file, names, model.config, progress=told)
+        elif file == "predictions":
+            predict_run(run, data, run / file, report=_counted(show, "predicting", done, share))
+        else:
+            show(done, "embedding")
+            embed_run(run, run / file)
+        done += share
+    show(1.0, "everything is there")
+    return made
+
+
+def _missing(run: Path, sessions: Iterable[str]) -> tuple[str, ...]:
+    """What a run folder lacks, or holds of earlier weights, in the order of :data:`SHARES`."""
     trained = _trained_at(run)
-    made = []
-    if _is_stale([run / "scores.csv"], trained):
-        log.info("scoring the model on the test windows of %d sessions", len(names))
-        evaluate_run(run, data, progress=progress)
-        made.append("scores.csv")
-    if _is_stale([run / "baselines.csv"], trained) and not _has_linear(run / "scores.csv"):
-        log.info("fitting linear baselines to the same windows")
-        baselines(data, run / "baselines.csv", names, model.config)
-        made.append("baselines.csv")
-    files = [run / "predictions" / f"{file_name(name)}.npz" for name in names]
-    if _is_stale(files, trained):
-        log.info("predicting every window")
-        predict_run(run, data, run / "predictions")
-        made.append("predictions")
-    if all(_is_stale([run / f"embeddings.{end}"], trained) for end in ("csv", "parquet")):
-        embed_run(run, run / "embeddings.csv")
-        made.append("embeddings.csv")
-    return tuple(made)
+    unscored = _is_stale([run / "scores.csv"], trained)
+    unfitted = _is_stale([run / "baselines.csv"], trained)
+    predicted = [run / "predictions" / f"{file_name(name)}.npz" for name in sessions]
+    lacks = {
+        "scores.csv": unscored,
+        "baselines.csv": unfitted and (unscored or not _has_linear(run / "scores.csv")),
+        "predictions": _is_stale(predicted, trained),
+        "embeddings.csv": all(
+            _is_stale([run / f"embeddings.{end}"], trained) for end in ("csv", "parquet")
+        ),
+    }
+    return tuple(file for file in SHARES if lacks[file])
+
+
+def _stage(show: Show, what: str, start: float, share: float) -> Progress:
+    """Tell of the whole what an evaluation, a share of it, tells of itself."""
+
+    def progress(about: str, done: int, count: int) -> None:
+        show(start + share * done / max(count, 1), f"{what}, {about}")
+
+    return progress
+
+
+def _counted(
+    show: Show, what: str, start: float, share: float
+) -> Callable[[int, int, float], None]:
+    def report(done: int, count: int, value: float) -> None:
+        show(start + share * done / max(count, 1), f"{what}, {done} of {count} sessions")
+
+    return report
 
 
 def _trained_at(run: Path) -> int:

@@ -40,7 +40,7 @@ def task_tables(
     table: pd.DataFrame,
     main: str | None,
     intervals: Intervals | None = None,
-    folded: bool = False,
+    open_rows: int | None = None,
 ) -> tuple[Table, ...]:
     """Divide a score table into one per task, each with the models that answered it.
 
@@ -49,7 +49,7 @@ def task_tables(
             :func:`~neuroduet.report.tables.session_table`.
         main: Model whose column is marked.
         intervals: Intervals of its scores, for a table of sessions.
-        folded: Whether the reader has to open them.
+        open_rows: The reader has to open tables that are longer than this; ``None``: none.
 
     Returns:
         A table with the question it answers (empty if unknown) for every task.
@@ -65,7 +65,9 @@ def task_tables(
         ]
         if "session" in rows.index.names:
             shown.remove("sessions")
-        own = {key[1:]: one for key, one in (intervals or {}).items() if key[0] == task}
+        own: dict[tuple[str, ...], Interval] = {
+            key[1:]: one for key, one in (intervals or {}).items() if key[0] == task
+        }
         keys = [str(name) for name in rows.index.names]
         found.append(
             Table(
@@ -74,7 +76,7 @@ def task_tables(
                 columns=tuple(defined(name) for name in (*keys, *models, *shown)),
                 rows=_rows(rows, models, shown, main, own),
                 keys=len(keys),
-                folded=folded,
+                folded=open_rows is not None and len(rows) > open_rows,
             )
         )
     return tuple(found)
@@ -142,8 +144,8 @@ def scored_on(scores: pd.DataFrame) -> str:
 def facts(folder: RunFolder) -> tuple[tuple[str, str], ...]:
     """What the run was made from, as names and values."""
     found: list[tuple[str, str]] = []
-    if "preset" in folder.config:
-        found.append(("preset", str(folder.config["preset"])))
+    if folder.preset:
+        found.append(("preset", folder.preset))
     if folder.sessions:
         found.append(("sessions", _first(list(folder.sessions))))
     for name, value in folder.environment.items():

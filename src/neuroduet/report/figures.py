@@ -14,14 +14,15 @@ from neuroduet.report.style import (
     INK,
     METRIC_LABELS,
     MODEL,
+    TASK_LABELS,
     Plate,
     decimal,
     grid,
     jitter,
     plate,
+    question_label,
     short,
     styled,
-    task_label,
 )
 from neuroduet.report.tables import model_columns, select, session_table
 
@@ -45,15 +46,16 @@ def learning_curves(curves: Curves, prefix: str) -> Plate | None:
     names = [c.removeprefix(prefix) for c in columns if c.startswith(prefix)]
     if not names:
         return None
-    figure, panels = grid(len(names), min(5, max(3, len(names))), 2.1)
+    in_row = min(4, max(3, len(names)))
+    figure, panels = grid(len(names), in_row, 2.1)
     scored = prefix == "valid/"
     for axes, name in zip(panels, names, strict=True):
         found = [_known(table, prefix + name) for _, table in curves]
         _draw_curves(axes, [curve for curve in found if len(curve)], mark_best=scored)
-        axes.set_title(short(name))
+        axes.set_title(short(TASK_LABELS.get(name, name), 20))
         axes.set_xlabel("optimiser step")
         axes.margins(x=0.06)
-    for axes in panels[:: min(5, max(3, len(names)))]:
+    for axes in panels[::in_row]:
         axes.set_ylabel("validation score" if scored else "training loss")
     members = f" One line for each of {len(curves)} ensemble members." if len(curves) > 1 else ""
     return plate(
@@ -121,7 +123,7 @@ def score_dots(scores: pd.DataFrame, found: Sequence[Headline], main: str) -> Pl
         values = select(table, headline.task, headline.target, headline.metric)
         _dots(axes, values[names], [main])
         _references(axes, headline)
-        axes.set_title(f"{task_label(headline.task)}: {short(headline.target)}")
+        axes.set_title(question_label(headline.task, short(headline.target)))
         axes.set_xlabel(METRIC_LABELS.get(headline.metric, headline.metric))
     return plate(
         figure,

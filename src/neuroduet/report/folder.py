@@ -37,6 +37,7 @@ class RunFolder:
         scores: ``scores.csv``, or ``None``.
         baselines: ``baselines.csv``, or ``None``.
         nulls: ``scores_nulls.csv``, or ``None``.
+        regions: ``scores_regions.csv``, or ``None``.
         units: ``scores_units.parquet``, or ``None``.
         embeddings: ``embeddings.parquet`` or ``embeddings.csv``, or ``None``.
         predictions: Prediction file of each session, by session id.
@@ -52,24 +53,29 @@ class RunFolder:
     scores: pd.DataFrame | None
     baselines: pd.DataFrame | None
     nulls: pd.DataFrame | None
+    regions: pd.DataFrame | None
     units: pd.DataFrame | None
     embeddings: pd.DataFrame | None
     predictions: dict[str, Path]
     missing: tuple[str, ...]
 
     @property
+    def preset(self) -> str | None:
+        """The preset that the settings name, if they do."""
+        found = self.config.get("preset")
+        return found if isinstance(found, str) else None
+
+    @property
     def main(self) -> str | None:
         """The model that the scores are about; ``None`` without any."""
-        return None if self.scores is None else main_model(self.scores, self.config.get("preset"))
+        return None if self.scores is None else main_model(self.scores, self.preset)
 
     @property
     def own_units(self) -> pd.DataFrame | None:
-        """Scores of units of that model; all of them if the table does not name it."""
-        units = self.units
-        if units is None or "model" not in units.columns:
-            return units
-        own = units[units["model"] == self.main]
-        return own if len(own) else units
+        """Scores of units of that model; all of them if the table names no models."""
+        if self.units is None or "model" not in self.units.columns:
+            return self.units
+        return self.units[self.units["model"] == self.main]
 
 
 def read_folder(run: Path) -> RunFolder:
@@ -99,6 +105,7 @@ def read_folder(run: Path) -> RunFolder:
         scores=_read(run / "scores.csv", read_scores, notes, "`neuroduet evaluate` writes it"),
         baselines=_optional(run / "baselines.csv", read_scores, notes),
         nulls=_optional(run / "scores_nulls.csv", _nulls, notes),
+        regions=_optional(run / "scores_regions.csv", _regions, notes),
         units=_read(
             run / "scores_units.parquet",
             lambda path: _table(path, ("unit", "metric", "value")),
@@ -213,6 +220,12 @@ def _nulls(path: Path) -> pd.DataFrame:
     _require_columns(table, (*names, *columns))
     numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in columns}
     return table.assign(**numbers)
+
+
+def _regions(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    _require_columns(table, ("session", "unit", "region", "guess"))
+    return table
 
 
 def _curves(run: Path, notes: list[str]) -> tuple[tuple[str, pd.DataFrame], ...]:

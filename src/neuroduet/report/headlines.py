@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neuroduet.metrics.primary import DETAILED_TASKS, PRIMARY_METRICS
 from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select, summary_table
-from neuroduet.tasks.crossval_tables import DETAILED_TASKS, LINEAR_MODELS, PRIMARY_METRICS
+from neuroduet.tasks.crossval_tables import LINEAR_MODELS
 
 NETWORK_MODELS = ("mlp", "lstm")
 """Baselines that see the same inputs and are not linear: columns of their own, no rivals."""

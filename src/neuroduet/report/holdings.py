@@ -20,7 +20,10 @@ from neuroduet.report.words import defined
 
 SPLITS = ("train", "valid", "test")
 MAX_REGIONS = 24
-COLUMNS = ("session", "subject", "units", "regions", "median rate", "bin", "window", *SPLITS, "hours")
+COLUMNS = (
+    *("session", "subject", "units", "regions", "median rate", "bin", "window"),
+    *(*SPLITS, "hours"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

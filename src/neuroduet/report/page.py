@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from neuroduet.report.certainty import MAX_SESSIONS, Intervals, session_intervals
 from neuroduet.report.chance import chance_table
-from neuroduet.report.contents import facts, score_blocks, scored_on
+from neuroduet.report.contents import facts, scored_on, task_tables
 from neuroduet.report.figures import score_dots
 from neuroduet.report.folder import RunFolder, read_folder
-from neuroduet.report.headlines import Headline, headlines, main_model
+from neuroduet.report.headlines import Headline, headlines
 from neuroduet.report.holdings import Holding, holdings
 from neuroduet.report.sections import (
     data_section,
@@ -28,11 +26,12 @@ from neuroduet.report.sections import (
     unit_section,
 )
 from neuroduet.report.session_figure import session_dots
+from neuroduet.report.sheet import Listing, Section, Sheet, Table, Tile, write_sheet
+from neuroduet.report.style import Plate
 from neuroduet.report.summary import sentences, spreads, tile_groups
 from neuroduet.report.tables import session_table, summary_table, uneven_models
 from neuroduet.report.words import definitions
 from neuroduet.tasks.crossval_tables import LINEAR_MODELS
-from neuroduet.training.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +42,21 @@ class Page:
 
     Attributes:
         path: Where it is.
-        size: Its length in bytes.
         missing: One sentence for each thing it could not show.
     """
 
     path: Path
-    size: int
     missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    """What the scores of a run give to its page; nothing where there are none."""
+
+    found: tuple[Headline, ...] = ()
+    tiles: tuple[tuple[str, tuple[Tile, ...]], ...] = ()
+    sections: tuple[Section, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
 
 
 def write_report(
@@ -95,55 +102,48 @@ def write_page(
         UserError: There is no such folder, or the comparisons lack a column.
     """
     run = Path(run)
-    folder = read_folder(run)
+    folder = _with_scores_beside(read_folder(run), comparisons)
     missing = list(folder.missing)
-    scores = _scores(folder, comparisons)
-    main = None if scores is None else main_model(scores, folder.config.get("preset"))
     held = _holdings(folder, missing)
-    values = _score_values(folder, held, scores, main, missing)
-    sections = [
-        unit_section(folder, scores, main, missing),
-        *session_sections(folder, scores, main, missing),
-        training_section(folder, scores, main, missing),
+    scored = _scored(folder, missing)
+    drawn_sections = (
+        unit_section(folder, missing),
+        *session_sections(folder, missing),
+        training_section(folder, missing),
         data_section(held, missing),
-    ]
-    values |= {
-        "title": title or f"Run {run.resolve().name}",
-        "preset": str(folder.config.get("preset", "")),
-        "sections": [section for section in sections if section.plates or section.blocks],
-        "facts": facts(folder),
-        "config_text": folder.config_text,
-        "main_model": main,
-        "missing": missing,
-    }
-    text = _template().render(**values)
-    path = run / "report.html" if out is None else Path(out)
-    write_text(path, text)
-    log.info("the report is in %s", path)
-    return Page(path=path, size=len(text.encode()), missing=tuple(missing))
-
-
-def _template() -> Any:
-    loader = FunctionLoader(_part)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("page.html")
+    settings = Listing(title="Settings (config.yaml)", text=folder.config_text)
+    sheet = Sheet(
+        title=title or f"Run {run.resolve().name}",
+        about="neuroduet report" + (f" · preset {folder.preset}" if folder.preset else ""),
+        summary=sentences(folder, held, scored.found),
+        tiles=scored.tiles,
+        sections=(
+            *scored.sections,
+            *drawn_sections,
+            Section(id="definitions", title="Definitions", facts=scored.words),
+            Section(
+                id="about",
+                title="About this run",
+                label="About",
+                facts=facts(folder),
+                parts=(settings,) if folder.config_text else (),
+            ),
+            Section(id="missing", title="Not shown", items=tuple(missing)),
+        ),
+    )
+    path = write_sheet(sheet, run / "report.html" if out is None else Path(out))
+    return Page(path=path, missing=tuple(missing))
 
 
-def _part(name: str) -> str:
-    return files("neuroduet.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _scores(folder: RunFolder, comparisons: pd.DataFrame | None) -> pd.DataFrame | None:
-    """The run's own scores first: of equal rows the first counts."""
+def _with_scores_beside(folder: RunFolder, comparisons: pd.DataFrame | None) -> RunFolder:
+    """The run's own scores come first: of equal rows the first counts."""
     given = (folder.scores, folder.baselines, comparisons)
-    parts = [p for p in given if p is not None and len(p)]
-    if not parts:
-        return None
+    parts = [part for part in given if part is not None and len(part)]
     for part in parts:
         summary_table(part)  # names a missing column before anything is joined
-    return pd.concat(parts, ignore_index=True)
+    scores = pd.concat(parts, ignore_index=True) if parts else None
+    return replace(folder, scores=scores)
 
 
 def _holdings(folder: RunFolder, missing: list[str]) -> tuple[Holding, ...]:
@@ -155,57 +155,59 @@ def _holdings(folder: RunFolder, missing: list[str]) -> tuple[Holding, ...]:
         return ()
 
 
-def _score_values(
-    folder: RunFolder,
-    held: Sequence[Holding],
-    scores: pd.DataFrame | None,
-    main: str | None,
-    missing: list[str],
-) -> dict[str, Any]:
+def _scored(folder: RunFolder, missing: list[str]) -> _Scored:
+    scores, main = folder.scores, folder.main
     if scores is None or main is None:
-        empty = ("groups", "notes", "blocks", "session_blocks", "plates", "definitions")
-        return {name: [] for name in empty} | {
-            "scored_on": "",
-            "chance": None,
-            "summary": sentences(folder, held, []),
-        }
+        return _Scored()
     table = summary_table(scores)
     found = headlines(table, main)
     names = shown_sessions(sorted(set(scores["session"])), scores, main, MAX_SESSIONS)
-    intervals = _intervals(folder, scores, found, main, names, missing)
-    by_session = [name for name in names if _has_score(scores, main, name)]
+    intervals = _intervals(folder, found, names, missing)
+    own = [name for name in names if _has_score(scores, main, name)]
     plots = (
-        lambda: session_dots(scores, found, main, intervals, by_session),
-        lambda: score_dots(scores, found, main),
+        partial(session_dots, scores, found, main, intervals, own),
+        partial(score_dots, scores, found, main),
     )
-    _note_baselines(scores, missing)
-    blocks = score_blocks(table, main)
-    shown = [c.text for one in blocks for c in (*one["key_columns"], *one["columns"])]
-    return {
-        "summary": sentences(folder, held, found),
-        "scored_on": scored_on(scores),
-        "groups": _groups(folder, scores, found, main, intervals),
-        "notes": _notes(scores),
-        "blocks": blocks,
-        "session_blocks": score_blocks(session_table(scores), main, intervals),
-        "plates": drawn("scores.csv", plots, missing),
-        "chance": chance_table(folder.nulls, found, main),
-        "definitions": definitions(
-            [*table.index.get_level_values("metric"), "95 % interval", *shown]
+    if not scores["model"].isin(LINEAR_MODELS).any():
+        missing.append(
+            "no linear baseline is among the scores (`neuroduet report RUN --data DIR` fits them)"
+        )
+    chance = chance_table(folder.nulls, found, main)
+    tables = (*task_tables(table, main), *(() if chance is None else (chance,)))
+    metrics = map(str, table.index.get_level_values("metric"))
+    shown = (cell.text for one in tables for cell in one.columns)
+    return _Scored(
+        found=tuple(found),
+        tiles=tile_groups(found, spreads(scores, found, main, intervals), folder.preset),
+        sections=(
+            _means(scores, main, (*drawn("scores.csv", plots, missing), *tables)),
+            _every_session(scores, main, intervals),
         ),
-    }
+        words=definitions([*metrics, "95 % interval", *shown]),
+    )
 
 
-def _groups(
-    folder: RunFolder,
-    scores: pd.DataFrame,
-    found: Sequence[Headline],
-    main: str,
-    intervals: Intervals,
-) -> list[dict[str, Any]]:
-    preset = folder.config.get("preset")
-    spread = spreads(scores, found, main, intervals)
-    return tile_groups(found, spread, preset if isinstance(preset, str) else None)
+def _means(scores: pd.DataFrame, main: str, parts: tuple[Table | Plate, ...]) -> Section:
+    return Section(
+        id="scores",
+        title="Scores",
+        text=f"Mean over sessions, {scored_on(scores)}. Best model in bold (higher is better for "
+        f"every metric). Shaded: {main}, the model of this run.",
+        notes=_notes(scores),
+        parts=parts,
+    )
+
+
+def _every_session(scores: pd.DataFrame, main: str, intervals: Intervals) -> Section:
+    """Those of regions stand beside the map of embeddings instead."""
+    table = session_table(scores[scores["task"] != "regions"])
+    return Section(
+        id="sessions",
+        title="Scores of every session",
+        label="Sessions",
+        text="In brackets: 95 % interval of the shaded model's score, with what was resampled.",
+        parts=task_tables(table, main, intervals, open_rows=0),
+    )
 
 
 def _has_score(scores: pd.DataFrame, main: str, session: str) -> bool:
@@ -215,33 +217,21 @@ def _has_score(scores: pd.DataFrame, main: str, session: str) -> bool:
 
 
 def _intervals(
-    folder: RunFolder,
-    scores: pd.DataFrame,
-    found: Sequence[Headline],
-    main: str,
-    names: list[str],
-    missing: list[str],
+    folder: RunFolder, found: Sequence[Headline], names: list[str], missing: list[str]
 ) -> Intervals:
     try:
-        return session_intervals(folder, scores, found, main, names, missing)
+        return session_intervals(folder, found, names, missing)
     except Exception as error:  # tables of any type
         log.debug("no intervals", exc_info=error)
         missing.append(f"scores_units.parquet holds values without intervals: {error}")
         return {}
 
 
-def _notes(scores: pd.DataFrame) -> list[str]:
+def _notes(scores: pd.DataFrame) -> tuple[str, ...]:
     uneven = uneven_models(scores)
     if not uneven:
-        return []
-    return [
+        return ()
+    return (
         f"Not every model was scored on every session ({', '.join(uneven)}): means in one row may "
-        "be over different sessions. Compare them in the table of every session."
-    ]
-
-
-def _note_baselines(scores: pd.DataFrame, missing: list[str]) -> None:
-    if not scores["model"].isin(LINEAR_MODELS).any():
-        missing.append(
-            "no linear baseline is among the scores (`neuroduet report RUN --data DIR` fits them)"
-        )
+        "be over different sessions. Compare them in the table of every session.",
+    )

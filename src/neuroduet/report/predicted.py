@@ -76,6 +76,8 @@ class Predicted:
         condition: Condition of each window, -1 if unknown; ``(W,)``.
         condition_names: What the conditions are; ``("all trials",)`` without any.
         split: Split of the windows.
+        start_s: Time of the first bin's left edge relative to ``event`` (s).
+        event: What time is counted from.
     """
 
     session: str
@@ -86,6 +88,23 @@ class Predicted:
     condition: np.ndarray
     condition_names: tuple[str, ...]
     split: str
+    start_s: float = 0.0
+    event: str = "window start"
+
+    @property
+    def by_trial(self) -> bool:
+        """Whether windows are trials."""
+        return bool((self.trial >= 0).any())
+
+    @property
+    def step_s(self) -> float:
+        """Bin width of time axes (s), 1 where it is unknown."""
+        return self.bin_size_s if np.isfinite(self.bin_size_s) else 1.0
+
+    def window_name(self, window: int) -> str:
+        """What a reader calls a window."""
+        number = int(self.trial[window])
+        return f"trial {number}" if number >= 0 else f"window {window}"
 
 
 def from_arrays(session: str, arrays: Mapping[str, np.ndarray]) -> Predicted:

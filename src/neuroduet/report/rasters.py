@@ -17,14 +17,12 @@ MAX_TICKS = 12000
 
 
 @styled
-def unit_rasters(found: Predicted, start_s: float, name: str, event: str) -> Plate | None:
+def unit_rasters(found: Predicted, name: str) -> Plate | None:
     """Draw single trials of the best units and the worst: spikes above, predicted rates below.
 
     Args:
         found: Predictions of a session.
-        start_s: Time of the first bin's left edge relative to ``event`` (s).
         name: Identifier of the figure.
-        event: What time is counted from.
 
     Returns:
         The plate, or ``None`` without activity.
@@ -38,11 +36,11 @@ def unit_rasters(found: Predicted, start_s: float, name: str, event: str) -> Pla
     figure, panels = grid(2 * len(units), len(units), 2.3)
     for column, unit in enumerate(units):
         above, below = panels[column], panels[len(units) + column]
-        _raster_column(above, below, activity, unit, order, start_s)
-        below.set_xlabel(f"time from {event} (s)")
+        _raster_column(above, below, activity, unit, order, found.start_s)
+        below.set_xlabel(f"time from {found.event} (s)")
         for axes in (above, below):
             _boundaries(axes, found.condition[order])
-    word = "trial" if bool((found.trial >= 0).any()) else "window"
+    word = "trial" if found.by_trial else "window"
     panels[0].set_ylabel(f"{word}: observed")
     panels[len(units)].set_ylabel(f"{word}: predicted")
     return plate(

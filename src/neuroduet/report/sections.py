@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from neuroduet.errors import UserError
-from neuroduet.report import activity, behaviour, rasters
-from neuroduet.report.behaviour_classes import class_traces, class_trials
-from neuroduet.report.contents import score_blocks
+from neuroduet.report import activity, behaviour, behaviour_classes, rasters
+from neuroduet.report.contents import task_tables
 from neuroduet.report.figures import decoding_by_region, learning_curves
 from neuroduet.report.folder import RunFolder, read_arrays
 from neuroduet.report.holdings import Holding, holdings_figure, holdings_table
 from neuroduet.report.predicted import Predicted, from_arrays
-from neuroduet.report.rows import Block
 from neuroduet.report.schemes import scheme_table
+from neuroduet.report.sheet import LONG, Section, Table
 from neuroduet.report.style import Plate, short, task_label
 from neuroduet.report.tables import session_table
-from neuroduet.report.units import UNIT_QUESTIONS, embedding_map, unit_scores
+from neuroduet.report.units import (
+    UNIT_QUESTIONS,
+    embedding_map,
+    region_confusion,
+    unit_scores,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,79 +34,53 @@ MAX_DRAWN = 3
 """Sessions whose predictions are drawn: a page for hundreds would not open."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A heading, its tables and its figures; ``label`` is what links to it say."""
-
-    id: str
-    title: str
-    label: str
-    text: str = ""
-    plates: tuple[Plate, ...] = ()
-    blocks: tuple[Block, ...] = ()
-
-
-def unit_section(
-    folder: RunFolder, scores: pd.DataFrame | None, main: str | None, missing: list[str]
-) -> Section:
+def unit_section(folder: RunFolder, missing: list[str]) -> Section:
     """Which units are predicted, what regions tell, and the map of unit embeddings.
 
     Args:
         folder: The run.
-        scores: Scores of the page, or ``None``.
-        main: The run's model.
         missing: A sentence is added for everything that cannot be drawn.
     """
     plates: tuple[Plate, ...] = ()
-    if folder.units is not None:
-        units = folder.units
-        if "model" in units.columns and (units["model"] == main).any():
-            units = units[units["model"] == main]
+    if folder.own_units is not None:
+        units = folder.own_units
         names = UNIT_QUESTIONS if "task" in units.columns else ("encoding",)
         draws = [partial(_scores_of_units, units, task) for task in names]
         plates += drawn("scores_units.parquet", draws, missing)
-    if scores is not None and main is not None:
-        plates += drawn("scores.csv", [partial(decoding_by_region, scores, main)], missing)
+    tables: tuple[Table, ...] = ()
+    if folder.scores is not None and folder.main is not None:
+        draw = partial(decoding_by_region, folder.scores, folder.main)
+        plates += drawn("scores.csv", [draw], missing)
+        own = folder.scores[folder.scores["task"] == "regions"]
+        tables = task_tables(session_table(own), folder.main, open_rows=LONG)
+    if folder.regions is not None:
+        draw = partial(region_confusion, folder.regions)
+        plates += drawn("scores_regions.csv", [draw], missing)
     if folder.embeddings is not None:
         plates += drawn("embeddings", [partial(embedding_map, folder.embeddings)], missing)
-    blocks: tuple[Block, ...] = ()
-    if scores is not None and plates:
-        own = scores[scores["task"] == "regions"]
-        blocks = tuple(score_blocks(session_table(own), main)) if len(own) else ()
-    return Section(
-        id="units", title="Units and regions", label="Units", plates=plates, blocks=blocks
-    )
+    return Section(id="units", title="Units and regions", label="Units", parts=(*tables, *plates))
 
 
 def _scores_of_units(units: pd.DataFrame, task: str) -> Plate | None:
     return unit_scores(units, task=task) or unit_scores(units, "r2", task)
 
 
-def training_section(
-    folder: RunFolder, scores: pd.DataFrame | None, main: str | None, missing: list[str]
-) -> Section:
+def training_section(folder: RunFolder, missing: list[str]) -> Section:
     """Masking schemes and learning curves.
 
     Args:
         folder: The run.
-        scores: Scores of the page, or ``None``.
-        main: The run's model.
         missing: A sentence is added for everything that cannot be drawn.
     """
     draws = [partial(learning_curves, folder.curves, part) for part in ("valid/", "train_loss/")]
     plates = drawn("metrics.csv", draws, missing)
     try:
-        table = scheme_table(folder.config, scores, main)
+        table = scheme_table(folder.config, folder.scores, folder.main)
     except (TypeError, ValueError) as error:  # settings of any type
         missing.append(f"config.yaml holds masking schemes that cannot be shown: {error}")
         table = None
-    return Section(
-        id="training",
-        title="Training",
-        label="Training",
-        plates=plates,
-        blocks=() if table is None else (table,),
-    )
+    tables = () if table is None else (table,)
+    return Section(id="training", title="Training", parts=(*tables, *plates))
 
 
 def data_section(found: Sequence[Holding], missing: list[str]) -> Section:
@@ -113,26 +91,19 @@ def data_section(found: Sequence[Holding], missing: list[str]) -> Section:
         missing: A sentence is added for what cannot be drawn.
     """
     table = holdings_table(found)
-    return Section(
-        id="data",
-        title="Data",
-        label="Data",
-        plates=drawn("model/config.json", [partial(holdings_figure, found)], missing),
-        blocks=() if table is None else (table,),
-    )
+    tables = () if table is None else (table,)
+    plates = drawn("model/config.json", [partial(holdings_figure, found)], missing)
+    return Section(id="data", title="Data", parts=(*tables, *plates))
 
 
-def session_sections(
-    folder: RunFolder, scores: pd.DataFrame | None, main: str | None, missing: list[str]
-) -> list[Section]:
+def session_sections(folder: RunFolder, missing: list[str]) -> list[Section]:
     """Predictions of a few sessions.
 
     Args:
         folder: The run.
-        scores: Scores of the page, or ``None``.
-        main: The run's model.
         missing: A sentence is added for what cannot be drawn.
     """
+    scores, main = folder.scores, folder.main
     names = shown_sessions(list(folder.predictions), scores, main)
     total = len(folder.predictions)
     text = (
@@ -143,18 +114,17 @@ def session_sections(
     )
     sections = []
     for i, name in enumerate(names):
-        part = text if i == 0 else ""
         file = f"predictions/{folder.predictions[name].name}"
         try:
-            found = from_arrays(name, read_arrays(folder.predictions[name]))
-            section = _session(found, folder, f"session-{i}", part, missing)
+            found = _timed(from_arrays(name, read_arrays(folder.predictions[name])), folder)
+            section = _session(found, f"session-{i}", text if i == 0 else "", missing)
         except UserError as error:
             missing.append(str(error))
             continue
         except Exception as error:  # arrays of any type and shape
             missing.append(f"{file} does not fit together: {error}")
             continue
-        if not section.plates:
+        if section.empty:
             missing.append(f"{file} holds no true values to compare the predictions with")
         sections.append(section)
     return sections
@@ -193,35 +163,37 @@ def _ranking_task(scores: pd.DataFrame | None, main: str | None) -> str:
     return next((task for task in UNIT_QUESTIONS if task in own), "encoding")
 
 
-def _session(
-    found: Predicted, folder: RunFolder, name: str, text: str, missing: list[str]
-) -> Section:
-    start_s, event = _time_axis(folder, bool((found.trial >= 0).any()))
-    timed: tuple[Callable[[Predicted, float, str, str], Plate | None], ...] = (
+def _session(found: Predicted, name: str, text: str, missing: list[str]) -> Section:
+    draws = (
         activity.unit_averages,
         rasters.unit_rasters,
         behaviour.traces,
-        class_traces,
-        class_trials,
+        behaviour_classes.class_traces,
+        behaviour_classes.class_trials,
+        behaviour.agreement,
     )
-    draws = [partial(draw, found, start_s, f"{name}-{i}", event) for i, draw in enumerate(timed)]
-    draws.append(partial(behaviour.agreement, found, f"{name}-agreement"))
-    plates = drawn(f"predictions/{found.session}.npz", draws, missing)
-    title = f"Predictions: {short(found.session, 60)}"
-    label = short(found.session, 20)
-    return Section(id=name, title=title, label=label, text=text, plates=plates)
+    named = [partial(draw, found, f"{name}-{i}") for i, draw in enumerate(draws)]
+    return Section(
+        id=name,
+        title=f"Predictions: {short(found.session, 60)}",
+        label=short(found.session, 20),
+        text=text,
+        parts=drawn(f"predictions/{found.session}.npz", named, missing),
+    )
 
 
-def _time_axis(folder: RunFolder, by_trial: bool) -> tuple[float, str]:
-    """Time of a window's left edge (s) and the event it is counted from."""
+def _timed(found: Predicted, folder: RunFolder) -> Predicted:
+    """The same with the event that the windows are cut around."""
     data = folder.config.get("data")
     windows = data.get("windows") if isinstance(data, dict) else None
-    if not by_trial or not isinstance(windows, dict):
-        return 0.0, "window start"
-    event = windows.get("event")
-    pre_s = windows.get("pre_s")
-    start_s = -float(pre_s) if isinstance(pre_s, int | float) else 0.0
-    return start_s, short(str(event), 24) if event else "trial start"
+    if not found.by_trial or not isinstance(windows, dict):
+        return found
+    event, pre_s = windows.get("event"), windows.get("pre_s")
+    return replace(
+        found,
+        start_s=-float(pre_s) if isinstance(pre_s, int | float) else 0.0,
+        event=short(str(event), 24) if event else "trial start",
+    )
 
 
 def drawn(

@@ -199,7 +199,8 @@ def _wide(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     if tidy.empty:
         nothing = pd.MultiIndex.from_arrays([[] for _ in keys], names=keys)
         return pd.DataFrame(index=nothing, columns=["null", "oracle", "sessions"], dtype=float)
-    rows = pd.MultiIndex.from_tuples(_ordered_rows(tidy, keys), names=keys)
+    named = tidy[keys].itertuples(index=False, name=None)
+    rows = pd.MultiIndex.from_tuples(ordered_rows(named), names=keys)
     grouped = tidy.groupby([*keys, "model"], sort=False)["value"].mean()
     values = grouped.unstack("model").reindex(index=rows).astype(float)
     models = [m for m in dict.fromkeys(tidy["model"]) if m not in (*REFERENCES, BOUND)]
@@ -228,9 +229,13 @@ def _references(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return first.groupby(level=keys, sort=False).mean()
 
 
-def _ordered_rows(tidy: pd.DataFrame, keys: list[str]) -> list[tuple[str, ...]]:
-    """Known tasks first, then everything in order of appearance, sessions of a row together."""
-    rows = list(dict.fromkeys(tidy[keys].itertuples(index=False, name=None)))
+def ordered_rows(named: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows once each: known tasks first, the rest as it appears, sessions of a row together.
+
+    Args:
+        named: Task, target and metric of each row, with the session or without.
+    """
+    rows = list(dict.fromkeys(named))
     first = {row[:3]: i for i, row in reversed(list(enumerate(rows)))}
     targets = {row[:2]: i for i, row in reversed(list(enumerate(rows)))}
     return sorted(

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from neuroduet.report.actions import draw_matrix
 from neuroduet.report.style import (
     CRAMPED,
     GREY,
@@ -28,6 +29,9 @@ from neuroduet.report.style import (
 
 MAX_REGIONS = 20
 MAX_NAMES = 24
+MAX_CONFUSED = 30
+"""Regions of which a table of confusions can be read."""
+
 TURNS = 6
 """In how many turns the points of crowded maps are drawn."""
 
@@ -133,6 +137,39 @@ def _against_rate(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(rate[seen], value[seen], ".", color=MODEL, alpha=0.4, rasterized=pixels)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
+
+
+@styled
+def region_confusion(table: pd.DataFrame) -> Plate | None:
+    """Draw which region was read out of the embeddings of the units of each region.
+
+    Args:
+        table: Columns ``region`` (the true one) and ``guess``, a row per unit.
+
+    Returns:
+        The plate, or ``None`` with fewer than two regions or more than :data:`MAX_CONFUSED`.
+    """
+    names = sorted({*table["region"], *table["guess"]})
+    if not 2 <= len(names) <= MAX_CONFUSED:
+        return None
+    counts = pd.crosstab(table["region"], table["guess"]).reindex(names, columns=names)
+    counts = counts.fillna(0).to_numpy(float)
+    totals = counts.sum(1)
+    side_in = 0.42 * len(names) + 1.6
+    figure, (axes,) = grid(1, 1, side_in, width_in=side_in + 2.0)
+    draw_matrix(axes, counts / np.maximum(totals, 1)[:, None], names)
+    axes.set_xlabel("region read out")
+    axes.set_ylabel("region (units)")
+    ticks = [f"{short(n, 16)} ({int(m)})" for n, m in zip(names, totals, strict=True)]
+    axes.set_yticks(range(len(names)), ticks)
+    return plate(
+        figure,
+        name="region-confusion",
+        title="Which regions are told apart",
+        caption="Fraction of the units of each region (row; in brackets: how many) whose "
+        "embedding was taken for each region by a classifier that had not seen them. A full "
+        "diagonal: the embeddings tell all regions.",
+    )
 
 
 @styled

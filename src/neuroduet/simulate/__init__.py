@@ -48,7 +48,7 @@ Size = Literal["tiny", "small", "medium"]
 
 
 def simulate(
-    out: Path,
+    out: Path | str,
     sessions: int,
     seed: int,
     size: Size = "small",
@@ -79,15 +79,16 @@ def simulate(
 
     if sessions < 1:
         raise UserError(f"cannot simulate {sessions} sessions; ask for at least 1")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, but recordings need a folder; name another one")
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, but recordings need a folder; name another one")
     paths = []
     for index in range(sessions):
         recording = simulate_session(
             seed=seed, index=index, size=size, nonlinear=nonlinear, memory=memory
         )
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / f"{recording.session.id}.h5"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{recording.session.id}.h5"
         save(recording, path)
         paths.append(path)
         report(len(paths), sessions, float("nan"))

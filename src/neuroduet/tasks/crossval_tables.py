@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
@@ -10,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from neuroduet.metrics.paired import Difference, compare_folds, compare_sessions, holm
+from neuroduet.metrics.primary import QUESTION, primary
 
-QUESTION = ["task", "target", "metric"]
 BEST_LINEAR = "best_linear"
 """Model of the rows that hold, in every fold, the linear baseline best on validation windows."""
 
@@ -28,12 +27,6 @@ LINEAR_MODELS = (
     "logistic",
 )
 """Baselines that :data:`BEST_LINEAR` is chosen from."""
-
-PRIMARY_METRICS = ("bits_per_spike", "r2", "balanced_accuracy", "accuracy")
-"""The first of these that a target has is the one whose tests are reported."""
-
-DETAILED_TASKS = ("encoding_from", "decoding_by_region")
-"""Tasks with a row for every part of a larger one; their tests are not reported."""
 
 SUMMARY_COLUMNS = [
     "model",
@@ -66,8 +59,6 @@ PAIRED_COLUMNS = [
     "chosen",
 ]
 """Columns of ``paired.csv``, in order."""
-
-_CHANNEL = re.compile(r"\[\d+\]$")
 
 
 def fold_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -198,23 +189,3 @@ def _test(differences: pd.Series, test_to_train: Mapping[str, float]) -> Differe
         return compare_sessions(by_session.to_numpy(float))
     (ratio,) = test_to_train.values()
     return compare_folds(differences.to_numpy(float), ratio)
-
-
-def primary(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The primary metric of every task and target, in order of appearance.
-
-    Args:
-        table: Columns ``task``, ``target`` and ``metric``.
-
-    Returns:
-        Questions, without :data:`DETAILED_TASKS` and without single channels.
-    """
-    known = set(table[QUESTION].itertuples(index=False, name=None))
-    targets = dict.fromkeys(table[QUESTION[:2]].itertuples(index=False, name=None))
-    found = []
-    for task, target in targets:
-        if task in DETAILED_TASKS or _CHANNEL.search(target):
-            continue
-        metrics = [name for name in PRIMARY_METRICS if (task, target, name) in known]
-        found += [(task, target, name) for name in metrics[:1]]
-    return found

@@ -35,11 +35,14 @@ class Evaluation:
         units: The same per unit, for scores of activity: ``model``, ``session``, ``task``,
             ``target``, ``unit``, ``region``, ``metric``, ``value``, ``rate_hz``, ``split``.
         nulls: Every score beside its distribution under each null, if these were asked for.
+        regions: What was read out of the embedding of every unit
+            (:class:`~neuroduet.tasks.regions.ReadOut`).
     """
 
     scores: list[Score]
     units: list[UnitRow]
     nulls: list[Null] = field(default_factory=list)
+    regions: list[dict[str, str]] = field(default_factory=list)
 
 
 def evaluate(
@@ -92,6 +95,7 @@ def evaluate(
     scores: list[Score] = []
     units: list[UnitRow] = []
     chance: list[Null] = []
+    regions: list[dict[str, str]] = []
     deeds = deeds_by_session(sessions, split, batch_size) if nulls else {}
     for place, session in enumerate(sessions):
         windows = replace(
@@ -123,7 +127,8 @@ def evaluate(
             found = _score_regions(predictors, readout, asked, split, nulls)
             scores += found.scores
             chance += found.nulls
-    return Evaluation(scores=scores, units=units, nulls=chance)
+            regions += found.regions
+    return Evaluation(scores=scores, units=units, nulls=chance, regions=regions)
 
 
 def _reason(task: str, options: ActivityOptions) -> str:
@@ -227,9 +232,11 @@ def _score_regions(
     asked = replace(readout, shuffles=draws) if draws else readout
     for predictor in predictors:
         if isinstance(predictor, Embedder):
-            found = asked.score_with_nulls(
+            read = asked.read_out(
                 predictor.name, predictor.embeddings(), predictor.sessions, wanted, split
             )
+            found = read.scores
+            whole.regions.extend(read.units)
             # The majority rows depend on the regions only: one copy is enough.
             first = not whole.scores
             whole.scores.extend(s for s, _ in found if first or s.model == predictor.name)

@@ -162,7 +162,7 @@ def answer(
             notebook.note(key, answers)
         found[:, :, asked] = answers
         if notebook.progress is not None:
-            notebook.progress(place, min(start + BLOCK, count), count)
+            notebook.progress(f"{batch.session}: {task}", min(start + BLOCK, count), count)
     return found
 
 

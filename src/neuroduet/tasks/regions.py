@@ -42,6 +42,20 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadOut:
+    """What was read out of embeddings.
+
+    Attributes:
+        scores: Every score, with the scores after every label shuffle.
+        units: For every unit that was asked about ``model``, ``session``, ``unit``, ``region``
+            (the true one), ``guess`` and ``split``.
+    """
+
+    scores: list[tuple[Score, list[float]]]
+    units: list[dict[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegionReadout:
     """Predict the region of units of held-out sessions from their embedding.
 
@@ -90,32 +104,50 @@ class RegionReadout:
         Raises:
             UserError: Embeddings differ in width or do not have one row per unit.
         """
-        found = self.score_with_nulls(model, embeddings, infos, wanted, split)
-        return [score for score, _ in found]
+        return [
+            score for score, _ in self.read_out(model, embeddings, infos, wanted, split).scores
+        ]
 
-    def score_with_nulls(
+    def read_out(
         self,
         model: str,
         embeddings: Mapping[str, np.ndarray],
         infos: Sequence[SessionInfo],
         wanted: Sequence[str] | None = None,
         split: str = "test",
-    ) -> list[tuple[Score, list[float]]]:
-        """The same as :meth:`score`, each with the scores after every label shuffle."""
+    ) -> ReadOut:
+        """The same as :meth:`score`, with what was read out of every unit."""
         units = _gather(embeddings, infos, self.smallest)
         if len(np.unique(units.labels)) < 2:
             log.info("regions are not scored: fewer than two have %d units", self.smallest)
-            return []
+            return ReadOut(scores=[], units=[])
         generator = np.random.default_rng(self.seed)
         fold = _folds(units.sessions, units.labels, self.folds, generator)
         shuffling = np.random.default_rng([self.seed, 1])
         guesses, known = _cross_validated(units, fold, self.shuffles, generator, shuffling)
-        return [
-            (replace(score, split=split), nulls)
+        asked = [
+            session
             for session in np.unique(units.sessions).tolist()
             if wanted is None or session in wanted
-            for score, nulls in self._rows(model, session, units, guesses, known)
         ]
+        return ReadOut(
+            scores=[
+                (replace(score, split=split), nulls)
+                for session in asked
+                for score, nulls in self._rows(model, session, units, guesses, known)
+            ],
+            units=[
+                {
+                    "model": model,
+                    "session": str(units.sessions[i]),
+                    "unit": str(units.units[i]),
+                    "region": units.names[units.labels[i]],
+                    "guess": units.names[guesses[0, i]],
+                    "split": split,
+                }
+                for i in np.flatnonzero(known & np.isin(units.sessions, asked))
+            ],
+        )
 
     def _rows(
         self, model: str, session: str, units: _Units, guesses: np.ndarray, known: np.ndarray
@@ -184,6 +216,8 @@ class _Units:
     embeddings: Float[np.ndarray, "U E"]
     labels: Int[np.ndarray, " U"]
     sessions: np.ndarray
+    units: np.ndarray
+    names: tuple[str, ...]
 
 
 def _gather(
@@ -192,8 +226,13 @@ def _gather(
     """Units whose region is known and large enough, all sessions together, in order of id."""
     used = [i for i in infos if i.regions is not None and i.id in embeddings]
     if not used:
+        nothing = np.array([], str)
         return _Units(
-            embeddings=np.zeros((0, 1)), labels=np.zeros(0, np.int64), sessions=np.array([], str)
+            embeddings=np.zeros((0, 1)),
+            labels=np.zeros(0, np.int64),
+            sessions=nothing,
+            units=nothing,
+            names=(),
         )
     used = sorted(used, key=lambda info: info.id)
     shapes = {info.id: embeddings[info.id].shape for info in used}
@@ -208,10 +247,13 @@ def _gather(
     counts = Counter(r for r in regions.tolist() if r.strip().lower() not in NO_REGION)
     kept = np.array([counts[r] >= smallest for r in regions.tolist()], dtype=bool)
     sessions = np.repeat([info.id for info in used], [len(info.units) for info in used])
+    names, labels = np.unique(regions[kept], return_inverse=True)
     return _Units(
         embeddings=np.concatenate([embeddings[info.id] for info in used])[kept].astype(np.float64),
-        labels=np.unique(regions[kept], return_inverse=True)[1].astype(np.int64),
+        labels=labels.astype(np.int64),
         sessions=sessions[kept],
+        units=np.concatenate([np.asarray(info.units, dtype=str) for info in used])[kept],
+        names=tuple(names.tolist()),
     )
 
 

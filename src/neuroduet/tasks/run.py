@@ -81,7 +81,8 @@ def evaluate_run(
         tasks: Names of :data:`neuroduet.tasks.TASKS` or of :data:`~neuroduet.tasks.GROUPS`;
             ``None`` for all.
         out: The CSV file to write, ``scores.csv`` of the run folder by default; the unit-level
-            table stands beside it as ``<name>_units.parquet``.
+            table stands beside it as ``<name>_units.parquet``, and the region that was read out
+            of each unit's embedding as ``<name>_regions.csv``.
         options: How the activity tasks are asked.
         precision: ``bf16`` computes the activity tasks in half precision, about twice as fast
             where the processor knows it; scores differ in the third decimal.
@@ -215,11 +216,16 @@ def _write(found: Evaluation, path: Path) -> pd.DataFrame:
     table, units = score_table(found), io.BytesIO()
     unit_table(found).to_parquet(units, index=False)
     write_bytes(path.with_name(f"{path.stem}_units.parquet"), units.getvalue())
-    nulls = path.with_name(f"{path.stem}_nulls.csv")
-    if found.nulls:
-        write_text(nulls, null_table(found).to_csv(index=False))
-    else:
-        # Nulls of an earlier evaluation would stand beside scores that are not theirs.
-        nulls.unlink(missing_ok=True)
+    beside = {
+        "nulls": null_table(found) if found.nulls else None,
+        "regions": pd.DataFrame(found.regions) if found.regions else None,
+    }
+    for name, more in beside.items():
+        file = path.with_name(f"{path.stem}_{name}.csv")
+        if more is None:
+            # That of an earlier evaluation would stand beside scores that are not its own.
+            file.unlink(missing_ok=True)
+        else:
+            write_text(file, more.to_csv(index=False))
     write_text(path, table.to_csv(index=False))
     return table

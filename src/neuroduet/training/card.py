@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -23,7 +22,8 @@ from neuroduet.baselines import (
 )
 from neuroduet.config import Config
 from neuroduet.errors import UserError
-from neuroduet.remote import Rights, cell, front_matter
+from neuroduet.metrics.primary import QUESTION, primary
+from neuroduet.sharing import Rights, cell, front_matter, quoted
 from neuroduet.training.files import write_text
 from neuroduet.training.info import describe_run
 
@@ -36,14 +36,7 @@ CLASSICAL = {
 }
 """Baselines that a score stands beside."""
 
-METRICS = ("bits_per_spike", "r2", "balanced_accuracy", "accuracy")
-"""The first of these that a target has is the one the card shows."""
-
-QUESTION = ("task", "target", "metric")
 COLUMNS = ("model", "session", *QUESTION, "value", "null", "oracle", "split")
-
-DETAILED = ("encoding_from", "decoding_by_region")
-"""Tasks with a row for every part of a larger one."""
 
 TAGS = ("electrophysiology", "neural-decoding", "neural-encoding")
 
@@ -75,14 +68,14 @@ PAPERS = {
 Scores = list[dict[str, Any]]
 
 
-def write_card(folder: Path, config: Config, rights: Rights, source: str | None = None) -> None:
+def write_card(folder: Path, config: Config, rights: Rights, source: str) -> None:
     """Write ``README.md`` of a shared folder, from what the folder holds.
 
     Args:
         folder: Folder with everything but the card.
         config: Settings of the run.
         rights: Licences and data sets.
-        source: What to open it by; the folder's own name if not given.
+        source: What to open it by.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
@@ -100,7 +93,7 @@ def write_card(folder: Path, config: Config, rights: Rights, source: str | None 
         papers=PAPERS.get(config.model.name, ()),
         version=__version__,
         rights=rights,
-        source=source or folder.resolve().name,
+        source=quoted(source),
     )
     write_text(folder / "README.md", text)
 
@@ -123,22 +116,16 @@ def headline_scores(folder: Path, config: Config) -> Scores:
     if table is None:
         return []
     own = _own_model(table, config)
-    asked = table[(table.model == own) & ~table.task.isin(DETAILED)]
+    asked = table[table.model == own]
     table = table[table.session.isin(asked.session)]
     means = table.groupby(["model", *QUESTION], sort=False)[["value", "null", "oracle"]].mean()
     rows: Scores = []
-    for (task, target), part in asked.groupby(["task", "target"], sort=False):
-        scored = set(part.metric)
-        metric = next((name for name in METRICS if name in scored), None)
-        if metric is None or re.search(r"\[\d+\]$", str(target)):
-            continue
-        key = (task, target, metric)
+    for key in primary(asked):
         name, best = _best_classical(means, key)
         numbers = {k: float(x) for k, x in means.loc[(own, *key)].items()}
         said = dict(zip(QUESTION, key, strict=True)) | numbers
-        rows.append(
-            said | {"sessions": part.session.nunique(), "baseline": best, "baseline_name": name}
-        )
+        sessions = asked[(asked.task == key[0]) & (asked.target == key[1])].session.nunique()
+        rows.append(said | {"sessions": sessions, "baseline": best, "baseline_name": name})
     return rows
 
 

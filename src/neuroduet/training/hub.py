@@ -7,14 +7,14 @@ takes it too.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from neuroduet.config import Config
 from neuroduet.errors import UserError
-from neuroduet.remote import Rights, local_or_fetched, push_folder, require_repository_name
+from neuroduet.remote import local_or_fetched
+from neuroduet.sharing import Rights
 from neuroduet.training.card import write_card
 from neuroduet.training.files import write_bytes, write_text
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run, save_model
@@ -67,45 +67,29 @@ def save_pretrained(
     Raises:
         UserError: The run is not finished, or the folder holds files already.
     """
-    rights = Rights(licence=licence, data_licence=data_licence, datasets=tuple(datasets))
-    return _save(run, Path(folder), rights)
+    return _opened(run).save_pretrained(
+        folder, licence=licence, data_licence=data_licence, datasets=datasets
+    )
 
 
-def _save(run: Run, folder: Path, rights: Rights, source: str | None = None) -> Path:
-    model = load_run(run) if isinstance(run, str | Path) else run
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} already holds files; choose a new or empty folder")
+def write_run(model: TrainedModel | Ensemble, folder: Path, rights: Rights, source: str) -> None:
+    """Write what others need of a run, and its card.
+
+    Args:
+        model: The model.
+        folder: An empty folder.
+        rights: Licences and data sets.
+        source: What to open it by.
+
+    Raises:
+        UserError: A table or the environment of the run is damaged.
+    """
     if isinstance(model, Ensemble):
         _write_members(model, folder)
     else:
         _write_model(model, folder)
     _copy_tables(model.origin, folder, TABLES)
     write_card(folder, model.config, rights, source)
-    return folder
-
-
-def share_run(
-    run: Path, out: Path | None, repo_id: str | None, *, private: bool, rights: Rights
-) -> tuple[Path | None, str | None]:
-    """Write a run's model and card into a folder, upload them, or both.
-
-    Args:
-        run: Run folder.
-        out: Folder to write; ``None`` writes none.
-        repo_id: ``owner/name`` of a repository; ``None`` uploads nothing.
-        private: Make a new repository private.
-        rights: Licences and data sets.
-
-    Returns:
-        The folder, and the address of the repository.
-
-    Raises:
-        UserError: See :func:`save_pretrained` and :func:`push_to_hub`.
-    """
-    if repo_id is not None:
-        require_repository_name(repo_id)
-    folder = None if out is None else _save(run, out, rights)
-    return folder, None if repo_id is None else _push(run, repo_id, private, None, rights)
 
 
 def from_pretrained(
@@ -157,15 +141,18 @@ def push_to_hub(
     Raises:
         UserError: The run is not finished, the name is no repository's, or the Hub refuses.
     """
-    rights = Rights(licence=licence, data_licence=data_licence, datasets=tuple(datasets))
-    return _push(run, repo_id, private, token, rights)
+    return _opened(run).push_to_hub(
+        repo_id,
+        private=private,
+        token=token,
+        licence=licence,
+        data_licence=data_licence,
+        datasets=datasets,
+    )
 
 
-def _push(run: Run, repo_id: str, private: bool, token: str | None, rights: Rights) -> str:
-    require_repository_name(repo_id)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = _save(run, Path(temporary) / "model", rights, source=repo_id)
-        return push_folder(folder, repo_id, private=private, token=token)
+def _opened(run: Run) -> TrainedModel | Ensemble:
+    return load_run(run) if isinstance(run, str | Path) else run
 
 
 def _write_members(ensemble: Ensemble, folder: Path) -> None:

@@ -20,6 +20,7 @@ from neuroduet.masking import PROMPTS
 from neuroduet.models import MODELS, Model, build
 from neuroduet.models.questions import answer_units, take_windows
 from neuroduet.nn.stitch import module_key
+from neuroduet.sharing import Rights, Shareable, write_folder
 from neuroduet.training.description import (
     SCHEMA,
     behaviour_of,
@@ -45,7 +46,7 @@ TASK_PROMPTS = {
 """Schemes that train for a task, the better one first."""
 
 Weights = dict[str, Tensor]
-Shared = TypeVar("Shared", bound="Shareable")
+Shared = TypeVar("Shared", bound="Finished")
 
 
 @runtime_checkable
@@ -59,8 +60,8 @@ class HasLatents(Protocol):
         ...
 
 
-class Shareable:
-    """What can be saved for others, and pushed to the Hugging Face Hub.
+class Finished(Shareable):
+    """A finished run, as others may have it too.
 
     Attributes:
         origin: Run folder it was read from, whose scores and costs go with it; ``None`` for a
@@ -68,6 +69,13 @@ class Shareable:
     """
 
     origin: Path | None = None
+
+    def write_shared(self, folder: Path, rights: Rights, source: str) -> None:
+        """Write model, tables and a card; see :class:`~neuroduet.sharing.Shareable`."""
+        from neuroduet.training import hub
+
+        assert isinstance(self, TrainedModel | Ensemble)
+        hub.write_run(self, folder, rights, source)
 
     def save_pretrained(
         self,
@@ -78,36 +86,9 @@ class Shareable:
         datasets: Sequence[str] = (),
     ) -> Path:
         """Write a folder to share; see :func:`neuroduet.training.hub.save_pretrained`."""
-        from neuroduet.training import hub
-
-        assert isinstance(self, TrainedModel | Ensemble)
-        return hub.save_pretrained(
-            self, folder, licence=licence, data_licence=data_licence, datasets=datasets
-        )
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        token: str | None = None,
-        licence: str | None = None,
-        data_licence: str | None = None,
-        datasets: Sequence[str] = (),
-    ) -> str:
-        """Upload to the Hub; see :func:`neuroduet.training.hub.push_to_hub`."""
-        from neuroduet.training import hub
-
-        assert isinstance(self, TrainedModel | Ensemble)
-        return hub.push_to_hub(
-            self,
-            repo_id,
-            private=private,
-            token=token,
-            licence=licence,
-            data_licence=data_licence,
-            datasets=datasets,
-        )
+        rights = Rights(licence=licence, data_licence=data_licence, datasets=datasets)
+        write_folder(self, Path(folder), rights)
+        return Path(folder)
 
     @classmethod
     def from_pretrained(
@@ -134,7 +115,7 @@ class Shareable:
         return found
 
 
-class TrainedModel(Shareable):
+class TrainedModel(Finished):
     """A trained model with the weights that were best for each target (a ``Predictor``)."""
 
     def __init__(self, name: str, config: Config, model: Model, best: dict[str, Weights]) -> None:
@@ -282,7 +263,7 @@ class TrainedModel(Shareable):
             self._loaded = key
 
 
-class Ensemble(Shareable):
+class Ensemble(Finished):
     """Several models of the same sessions, averaged (a ``Predictor``).
 
     Log-rates and log-probabilities are averaged as such (a geometric mean), continuous behaviours

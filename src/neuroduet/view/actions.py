@@ -11,9 +11,9 @@ from neuroduet.data.binning import sample_series
 from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
 from neuroduet.view.labels import LabelEdits
-from neuroduet.view.wire import Json, number
 from neuroduet.view.recordings import States
 from neuroduet.view.segments import Clock, bouts, visible_bouts
+from neuroduet.view.wire import Json, number
 
 
 class Actions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch_brain.data import ArrayDict, Data
 
 from neuroduet.data.columns import column, groups, mapped, scalar
@@ -58,25 +58,20 @@ def open_activity(recording: Data, pages: np.memmap) -> Activity | None:
     if "depth_um" in units and column(units, "depth_um").dtype.kind in "iuf":
         depths_um = np.array(column(units, "depth_um"), dtype=np.float64)
     order = np.lexsort((np.arange(len(ids)), depths_um, np.array(regions, dtype=np.str_)))
-    timestamps = mapped(column(group, "timestamps"), pages)
-    bin_size_s = scalar(recording, "bin_size_s")
+    bin_size_s = None if kind == "spikes" else float(scalar(recording, "bin_size_s") or 1.0)
     counts: EventCounts | BinnedCounts
     rates_hz, usual = np.full(len(ids), np.nan), np.zeros((2, len(ids)))
-    if kind == "spikes":
-        row_of_unit = np.argsort(order)
-        unit_index = mapped(column(group, "unit_index"), pages)
-        counts = count_events(timestamps, unit_index, row_of_unit)
-        bin_size_s = None
+    if bin_size_s is None:
+        counts = _count_spikes(group, np.argsort(order), pages)
         recorded_s = float((group.domain.end - group.domain.start).sum())
         rates_hz[order] = counts.totals[-1][: len(ids)] / max(recorded_s, 1e-9)
     else:
-        values, bin_size_s = mapped(column(group, "values"), pages), float(bin_size_s or 1.0)
+        timestamps, values = (mapped(column(group, k), pages) for k in ("timestamps", "values"))
         counts = count_bins(timestamps, values, order, bin_size_s, kind == "traces")
         if kind == "counts":
             rates_hz = counts.mean() / bin_size_s
         elif len(values):
-            usual = np.quantile(values[:: max(1, len(values) // 5000)], [0.01, 0.995], axis=0)
-            usual = usual[:, order].astype(np.float64)
+            usual = _usual_values(values)[:, order]
     return Activity(
         kind=kind,
         bin_size_s=bin_size_s,
@@ -88,6 +83,19 @@ def open_activity(recording: Data, pages: np.memmap) -> Activity | None:
         counts=counts,
         span=usual,
     )
+
+
+def _count_spikes(
+    group: ArrayDict, row_of_unit: Int[np.ndarray, " N"], pages: np.memmap
+) -> EventCounts:
+    timestamps = mapped(column(group, "timestamps"), pages)
+    return count_events(timestamps, mapped(column(group, "unit_index"), pages), row_of_unit)
+
+
+def _usual_values(values: Shaped[np.ndarray, "R N"]) -> Float[np.ndarray, "2 N"]:
+    """Values between which nearly all others of a unit lie."""
+    part = values[:: max(1, len(values) // 5000)]
+    return np.quantile(part, [0.01, 0.995], axis=0).astype(np.float64)
 
 
 def texts(table: ArrayDict, name: str, n: int) -> tuple[str, ...]:

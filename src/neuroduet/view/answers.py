@@ -47,7 +47,10 @@ def session(library: Library, query: Query) -> Answer:
     name = query.text("id")
     found, actions = library.session(name), library.actions(name)
     with library.lock:
-        return describe_session(found, actions)
+        described = describe_session(found, actions)
+    sources = library.sources
+    of_run = any(one.predictions for one in sources.recordings.values())
+    return {**described, "hint": sources.hint, "of_run": of_run}
 
 
 def raster(library: Library, query: Query) -> Answer:

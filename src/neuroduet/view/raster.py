@@ -90,13 +90,12 @@ class EventCounts:
         """Spikes of every row before every edge."""
         bins = self._bin(edges_s)
         before = self.totals[bins].astype(np.int64)
-        length = np.append(np.diff(self.first), 0)[bins]
+        length = self._index(edges_s) - self.first[bins]
         if length.sum() > DIRECT:
             return before
         edge = np.repeat(np.arange(len(edges_s)), length)
         offset = np.arange(len(edge)) - np.repeat(np.cumsum(length) - length, length)
         event = self.first[bins][edge] + offset
-        edge, event = (part[self.timestamps[event] < edges_s[edge]] for part in (edge, event))
         rows, n_rows = self.row_of_unit[self.unit_index[event]], len(self.row_of_unit)
         rest = np.bincount(edge * n_rows + rows, minlength=before.size)
         return before + rest.reshape(before.shape)
@@ -104,12 +103,14 @@ class EventCounts:
     def _index(self, edges_s: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
         """Number of spikes before every edge."""
         bins = self._bin(edges_s)
-        ends = np.append(self.first[1:], self.first[-1])[bins]
-        found = [
-            np.searchsorted(np.asarray(self.timestamps[low:high]), edge)
-            for low, high, edge in zip(self.first[bins], ends, edges_s, strict=True)
-        ]
-        return self.first[bins] + np.array(found, dtype=np.int64)
+        low, high = self.first[bins], np.append(self.first[1:], self.first[-1])[bins]
+        # Bisects for all edges at once; numpy's own search would copy a column that lies on disk.
+        while (seeking := low < high).any():
+            middle = (low + high) // 2
+            later = self.timestamps[np.where(seeking, middle, 0)] < edges_s
+            low = np.where(seeking & later, middle + 1, low)
+            high = np.where(seeking & ~later, middle, high)
+        return low
 
     def _bin(self, times_s: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
         return _bins(times_s, self.start_s, self.per_s, len(self.first) - 1)

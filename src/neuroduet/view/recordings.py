@@ -116,16 +116,6 @@ def open_recording(path: Path) -> Opened:
         present = frame_groups(recording)
         times = next((_numbers(group, "timestamps", pages) for group in present.values()), None)
         frames = None if times is None else clock(times)
-        pose = None
-        if "pose" in present:
-            group = present["pose"]
-            has_likelihood = "likelihood" in group
-            pose = open_pose(
-                clock(_numbers(group, "timestamps", pages)),
-                mapped(column(group, "xy"), pages),
-                mapped(column(group, "likelihood"), pages) if has_likelihood else None,
-                names_of(recording, "keypoints"),
-            )
         start_s, end_s = span(recording)
         trials = _trials(recording)
         at = Clock(start_s=trials.start_s, end_s=trials.end_s, step_s=0.0)
@@ -138,7 +128,7 @@ def open_recording(path: Path) -> Opened:
             path=path,
             activity=open_activity(recording, pages),
             behaviours=open_behaviours(recording, at, pages),
-            pose=pose,
+            pose=_pose(recording, pages) if "pose" in present else None,
             frames=frames,
             states={name: _states(recording, name) for name in STATEMENTS if name in present},
             trials=trials,
@@ -156,11 +146,22 @@ def _stretches(recording: Data) -> Float[np.ndarray, "I 2"]:
     domain = recording.domain
     if domain is None or not len(domain.start):
         return np.array([[0.0, SHORTEST_S]])
-    return np.stack([domain.start, domain.end], axis=1).astype(np.float64)
+    stretches = np.stack([domain.start, domain.end], axis=1).astype(np.float64)
+    return stretches[np.argsort(stretches[:, 0], kind="stable")]
 
 
 def _numbers(group: ArrayDict, name: str, pages: np.memmap) -> Float[np.ndarray, " R"]:
     return np.array(mapped(column(group, name), pages), dtype=np.float64)
+
+
+def _pose(recording: Data, pages: np.memmap) -> Pose:
+    group = frame_groups(recording)["pose"]
+    return open_pose(
+        clock(_numbers(group, "timestamps", pages)),
+        mapped(column(group, "xy"), pages),
+        mapped(column(group, "likelihood"), pages) if "likelihood" in group else None,
+        names_of(recording, "keypoints"),
+    )
 
 
 def _states(recording: Data, name: str) -> States:

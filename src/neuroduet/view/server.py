@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import secrets
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from neuroduet.errors import UserError
-from neuroduet.plain import printable
-from neuroduet.view.answers import ANSWERS, CHANGES, Answer
+from neuroduet.view.handler import PAGE, Handler, same
 from neuroduet.view.library import Library
-from neuroduet.view.pages import PAGE, page_file
-from neuroduet.view.wire import Query
-from neuroduet.view.security import HEADERS, refusal
 from neuroduet.view.sources import find_sources
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-LARGEST_BODY = 1 << 16
-"""Bytes of a change."""
+MOST_CONNECTIONS = 64
+"""Connections at a time; a browser keeps six."""
 
-MOST_PARAMETERS = 20
+MOST_AT_WORK = 4
+"""Answers that are worked out at a time."""
 
 
 class View:
@@ -71,6 +65,13 @@ class View:
     def url(self) -> str:
         """The address to open."""
         return f"http://{HOST}:{self.port}/?token={self.token}"
+
+    def url_for_browser(self) -> str:
+        """An address that opens the page once.
+
+        Others on this machine can see what a browser is started with.
+        """
+        return f"http://{HOST}:{self.port}/?ticket={self._server.ticket()}"
 
     def wait(self) -> None:
         """Return when the viewer was closed, or raise ``KeyboardInterrupt``."""
@@ -127,26 +128,80 @@ def serve(
             f"{path} holds {len(sources.recordings)} recordings and --labels names one file; "
             "choose one with --session"
         )
+    if labels is not None and not Path(labels).parent.is_dir():
+        raise UserError(f"there is no folder {Path(labels).parent} for {labels}; make it first")
     return View(Library(sources, None if labels is None else Path(labels)), port)
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
+    """Listens, and starts a thread for every connection, of which there may be only so many.
+
+    Attributes:
+        library: What there is to look at.
+        page: Folder of the page's files.
+        token: What every request must know.
+        working: Held while something is found out that takes memory.
+    """
+
     daemon_threads = True
     block_on_close = False
+    # Connections that wait in a longer queue than the usual one need not ask again, seconds later.
+    request_queue_size = MOST_CONNECTIONS
     library: Library
     page: Path
     token: str
+
+    def __init__(self, port: int) -> None:
+        """Begin to listen.
+
+        Args:
+            port: Port; 0 takes a free one.
+        """
+        self.working = threading.BoundedSemaphore(MOST_AT_WORK)
+        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._tickets: set[str] = set()
+        super().__init__((HOST, port), Handler)
+
+    def ticket(self) -> str:
+        """A word that gives the token away, once."""
+        made = secrets.token_urlsafe(24)
+        self._tickets.add(made)
+        return made
+
+    def redeem(self, ticket: str) -> bool:
+        """Whether a ticket is good; it never is again."""
+        found = next((one for one in tuple(self._tickets) if same(ticket, one)), "")
+        try:
+            # Of two who bring one ticket at the same moment, one removes it.
+            self._tickets.remove(found)
+        except KeyError:
+            return False
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread, if there are not too many."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a connection, then make room for another."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up, most of the time: nothing to bother a user with."""
         log.debug("a request was cut off", exc_info=True)
 
 
-def _listen(port: int) -> _Server:
+def _listen(port: int) -> Server:
     if not 0 <= port <= 65535:
         raise UserError(f"the port is {port}, expected 0 to 65535; leave it out")
     try:
-        return _Server((HOST, port), _Handler)
+        return Server(port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is in use" if taken else f"cannot be used ({error.strerror})"
@@ -157,126 +212,3 @@ def _warm(library: Library) -> None:
     # Whoever asks for the session gets the error.
     with suppress(UserError, OSError):
         library.session(library.sources.first)
-
-
-def _parsed(address: str) -> tuple[str, dict[str, str]]:
-    """Path and parameters of an address."""
-    try:
-        parts = urlsplit(address)
-        return parts.path, dict(parse_qsl(parts.query, max_num_fields=MOST_PARAMETERS))
-    except ValueError as error:
-        raise UserError("the address is not understood; open the one that was printed") from error
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    server_version = "neuroduet"
-    sys_version = ""
-    timeout = 120
-    # Answers are small and many; waiting to fill packets would cost 40 ms each.
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        """Tell."""
-        self._respond(self._told)
-
-    do_HEAD = do_GET
-
-    def do_POST(self) -> None:
-        """Change."""
-        self._respond(self._changed)
-
-    def _respond(self, find: Callable[[str, Query], None]) -> None:
-        try:
-            path, given = _parsed(self.path)
-            in_query = None if self.command == "POST" else given.get("token")
-            refused = refusal(
-                dict(self.headers.items()), in_query, self.server.token, self.server.server_port
-            )
-            if refused is not None:
-                self._fail(403, refused)
-                return
-            find(path, Query(given))
-        except (BrokenPipeError, ConnectionError, TimeoutError):
-            raise
-        except UserError as error:
-            self._fail(400, str(error))
-        except Exception as error:
-            log.debug("a request failed", exc_info=True)
-            reason = f"{type(error).__name__}: {error}"[:200]
-            self._fail(500, f"the request failed ({reason}); try another one")
-
-    def _told(self, path: str, query: Query) -> None:
-        if path in ANSWERS:
-            self._answer(ANSWERS[path](self.server.library, query))
-            return
-        found = page_file(self.server.page, path, self.server.token)
-        if found is None:
-            self._fail(404, f"there is nothing at {path[:80]}; open the address that was printed")
-        else:
-            self._send(200, *found)
-
-    def _changed(self, path: str, query: Query) -> None:
-        if path not in CHANGES:
-            self._fail(404, f"nothing can be changed at {path[:80]}; use the page")
-            return
-        body = self._body()
-        if body is not None:
-            self._answer(CHANGES[path](self.server.library, query, body))
-
-    def _body(self) -> dict[str, Any] | None:
-        """What was sent, or ``None`` after an answer that it cannot be read."""
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal() or int(length[:9]) > LARGEST_BODY:
-            self._fail(413, f"the change is too long, expected at most {LARGEST_BODY} bytes")
-            return None
-        try:
-            found = json.loads(self.rfile.read(int(length)) or b"{}")
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            self._fail(400, "the change is no JSON object; send one")
-            return None
-        return found
-
-    def _answer(self, found: Answer) -> None:
-        if isinstance(found, bytes):
-            self._send(200, found, "application/octet-stream")
-        else:
-            self._send_json(200, found)
-
-    def _fail(self, status: int, sentence: str) -> None:
-        # What was sent and not read would be taken for the next request.
-        self.close_connection = True
-        self._send_json(status, {"error": printable(" ".join(sentence.split()))})
-
-    def _send_json(self, status: int, found: Any) -> None:
-        text = json.dumps(found, allow_nan=False, separators=(",", ":"))
-        self._send(status, text.encode(), "application/json; charset=utf-8")
-
-    def _send(self, status: int, content: bytes, kind: str) -> None:
-        self.send_response(status)
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def send_error(
-        self, code: int, message: str | None = None, explain: str | None = None
-    ) -> None:
-        """Requests that are no HTTP get a sentence too."""
-        self.close_connection = True
-        self.command = self.command or "GET"
-        self._send_json(
-            code, {"error": f"{message or 'the request is not understood'}; try again"}
-        )
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """To the log and not to the terminal; without the address, which holds the token."""
-        log.debug("%s %s", self.command, getattr(self, "path", "").partition("?")[0])

@@ -80,23 +80,13 @@ def find_sources(path: Path, data: Path | None, session: str | None) -> Sources:
         raise UserError(f"nothing at {path}; give a run folder, a recording (.h5) or a folder")
     found = _predicted_in(path)
     is_run = path.is_dir() and (path / "config.yaml").is_file()
-    if data is None and (is_run or (found.predictions and not _has_recordings(path))):
+    predicted = found.predictions or found.answers
+    if data is None and (is_run or (predicted and not _has_recordings(path))):
         raise UserError(
             f"{path} holds predictions but not what they were made of; add --data and the folder "
             "of recordings"
         )
-    if data is None and found.answers and not _has_recordings(path):
-        raise UserError(
-            f"{path} holds actions but no recordings; add --data and the folder of recordings"
-        )
-    recordings: dict[str, Source] = {}
-    for file in find_recordings(data or path):
-        one = _source(file, found)
-        if one.id in recordings:
-            raise UserError(
-                f"{file} and {recordings[one.id].path} are both session '{one.id}'; keep one"
-            )
-        recordings[one.id] = one
+    recordings = _recordings(data or path, found)
     if session is not None and session not in recordings:
         raise unknown("session", session, recordings)
     shown = [one.id for one in recordings.values() if one.predictions or one.answer]
@@ -122,20 +112,21 @@ def read_answer(path: Path) -> States:
                 f"{path} holds no {' and no '.join(sorted(missing))}, expected a file of "
                 "`neuroduet actions predict`; make it again"
             )
-        found = States(
-            timestamps=arrays.get("timestamps", np.zeros(0)).astype(np.float64),
-            classes=arrays["classes"].astype(np.int64),
-            names=tuple(str(name) for name in arrays["names"]),
-            probabilities=arrays["probabilities"].astype(np.float32),
-        )
-        n_frames, times = len(found.classes), found.timestamps
-        fits = arrays["probabilities"].shape == (n_frames, len(found.names))
+        times = arrays.get("timestamps", np.zeros(0)).astype(np.float64)
+        names = tuple(str(name) for name in arrays["names"])
+        n_frames = len(arrays["classes"])
+        fits = arrays["probabilities"].shape == (n_frames, len(names))
         if not fits or len(times) not in (0, n_frames) or not (np.diff(times) >= 0).all():
             raise UserError(
                 f"{path} holds classes, probabilities and timestamps that do not belong "
                 "together; make it again with `neuroduet actions predict`"
             )
-        return found
+        return States(
+            timestamps=times,
+            classes=arrays["classes"].astype(np.int64),
+            names=names,
+            probabilities=arrays["probabilities"].astype(np.float32),
+        )
 
 
 def _predicted_in(path: Path) -> _Predicted:
@@ -153,6 +144,18 @@ def _predicted_in(path: Path) -> _Predicted:
         answers=answers,
         scores=scores if scores.is_file() else None,
     )
+
+
+def _recordings(path: Path, found: _Predicted) -> dict[str, Source]:
+    recordings: dict[str, Source] = {}
+    for file in find_recordings(path):
+        one = _source(file, found)
+        if one.id in recordings:
+            raise UserError(
+                f"{file} and {recordings[one.id].path} are both session '{one.id}'; keep one"
+            )
+        recordings[one.id] = one
+    return recordings
 
 
 def _has_recordings(path: Path) -> bool:

@@ -40,9 +40,11 @@ def describe_unit(
     recorded = _recorded(activity, unit)
     edges_s = np.linspace(opened.start_s, opened.end_s, RATE_BINS + 1)
     middle_s = (edges_s[:-1] + edges_s[1:]) / 2
-    start_s, end_s = opened.recorded.T
-    within = ((start_s <= middle_s[:, None]) & (middle_s[:, None] < end_s)).any(axis=1)
-    hz = np.where(within, recorded.between(edges_s[None])[0], np.nan)
+    hz = recorded.between(edges_s[None])[0]
+    if recorded.bins is None:
+        share = _share(opened.recorded, edges_s)
+        # One spike in a sliver would be a rate of thousands.
+        hz = np.where(share > 0.05, hz / np.maximum(share, 0.05), np.nan)
     return {
         "id": activity.ids[unit],
         "region": activity.regions[unit],
@@ -56,6 +58,15 @@ def describe_unit(
             "hz": [number(x) for x in hz],
         },
     }
+
+
+def _share(
+    recorded: Float[np.ndarray, "I 2"], edges_s: Float[np.ndarray, " E"]
+) -> Float[np.ndarray, " C"]:
+    """Which part of the time between every two edges was recorded."""
+    length_s = np.diff(recorded, axis=1)
+    until_s = np.cumsum(np.concatenate([np.zeros_like(length_s), length_s], axis=1))
+    return np.diff(np.interp(edges_s, recorded.ravel(), until_s)) / np.diff(edges_s)
 
 
 def read_scores(path: Path | None, session: str) -> dict[str, float]:

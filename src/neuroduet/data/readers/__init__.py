@@ -9,8 +9,8 @@ from neuroduet.data.readers.nwb import NwbReader
 from neuroduet.data.readers.reader import Reader
 from neuroduet.data.readers.rows import RowsReader
 from neuroduet.data.readers.tables import MatReader, NpzReader
-from neuroduet.errors import UserError, unknown
-from neuroduet.plugins import find_plugin, plugin_names
+from neuroduet.errors import UserError
+from neuroduet.plugins import all_names, find_plugin
 
 READERS: dict[str, Reader] = {
     "alf": Guarded(AlfReader()),
@@ -34,9 +34,7 @@ def reader_of(name: str) -> Reader:
     """
     if name in READERS:
         return READERS[name]
-    found = find_plugin("neuroduet.readers", name, READERS)
-    if found is None:
-        raise unknown("format", name, reader_names())
+    found = find_plugin("neuroduet.readers", "format", name, READERS)
     reader = found() if isinstance(found, type) else found
     if not isinstance(reader, Reader) or reader.name != name:
         raise UserError(
@@ -48,4 +46,4 @@ def reader_of(name: str) -> Reader:
 
 def reader_names() -> list[str]:
     """Names of all readers: ours, then those of other packages."""
-    return [*READERS, *plugin_names("neuroduet.readers", READERS)]
+    return all_names("neuroduet.readers", READERS)

@@ -67,7 +67,8 @@ export class Actions {
     const last = Math.min(columns, Math.ceil(at(Math.min(to, view.end))) + 1);
     const x = Float32Array.from({ length: last - first }, (_, i) =>
       toX(tile.start + (first + i + 0.5) * perColumn, view, this.panel.width));
-    const [left, right] = [from, to].map((time) => toX(time, view, this.panel.width));
+    // Half a pixel of either neighbour would leave a slit between two tiles.
+    const [left, right] = [from, to].map((time) => Math.round(toX(time, view, this.panel.width)));
     context.save();
     context.beginPath();
     context.rect(left, top, right - left, tall);

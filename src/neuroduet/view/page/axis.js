@@ -71,3 +71,13 @@ export function drawAxis(context, view, width, height, theme) {
     context.fillText(clock(i * step, step), x, (height - 5) / 2);
   }
 }
+
+/** Cover the time in which nothing was recorded. */
+export function drawPauses(context, view, { width, height }, { session, theme }) {
+  const { recorded } = session;
+  context.fillStyle = theme.track;
+  recorded.slice(1).forEach(([next], i) => {
+    const [x, end] = [recorded[i][1], next].map((time) => toX(time, view, width));
+    if (end - x > 1 && x < width && end > 0) context.fillRect(x, 0, end - x, height);
+  });
+}

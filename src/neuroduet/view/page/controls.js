@@ -63,27 +63,39 @@ export function showSession(app) {
   at("classcard").hidden = !session.actions;
   at("newclass").hidden = session.read_only;
   at("editing").hidden = !session.actions || session.read_only;
-  at("details").replaceChildren(
-    element("p", { className: "soft", textContent: "Click on a unit or a bout to look into it." }),
-  );
-  const animals = session.pose?.animals ?? 0;
-  at("animals").replaceChildren(...Array.from({ length: animals > 1 ? animals : 0 }, (_, i) => {
-    const swatch = element("i", {});
-    swatch.style.background = colour(i);
-    return element("span", {}, swatch, `animal ${i + 1}`);
-  }));
+  at("details").replaceChildren(...notes(session).map((textContent) =>
+    element("p", { className: "soft", textContent })));
   document.title = `${session.id} · neuroduet view`;
   if (app.labels) showEdits(app);
 }
 
+/** What can be done with a session, and which command shows what it lacks. */
+function notes(session) {
+  const { activity, actions, behaviours } = session;
+  const found = ["Click on a unit or a bout to look into it."];
+  if (actions?.problem) found.push(`These labels cannot be changed: ${actions.problem}.`);
+  else if (actions && actions.classes.length === 0) {
+    found.push("No labels yet: add a class above, drag over frames, press its number.");
+  }
+  if (actions && !actions.predicted) {
+    found.push("No predicted actions: `neuroduet actions predict MODEL --data DIR --write-back` adds them.");
+  }
+  if (activity && ![activity, ...behaviours].some(({ predicted }) => predicted)) {
+    const remedy = session.of_run ? "this run made none of this session" : "`neuroduet view RUN --data DIR` shows those of a run";
+    found.push(`No predictions of activity: ${session.hint ? `\`${session.hint}\` makes them` : remedy}.`);
+  }
+  return found;
+}
+
 /** List the classes with their keys and how many bouts each has. */
 export function showClasses(app) {
-  const { about, truth, predicted } = app.labels;
+  const { about, truth, predicted, thinned } = app.labels;
   const rows = about.classes.map((name, i) => {
     const swatch = element("span", { className: "swatch" });
     swatch.style.background = colour(i);
     const own = (bouts) => bouts.filter((bout) => bout.class === name).length;
-    const counts = about.predicted ? `${own(truth)} / ${own(predicted)}` : `${own(truth)}`;
+    const numbers = about.predicted ? `${own(truth)} / ${own(predicted)}` : `${own(truth)}`;
+    const counts = thinned ? `≈ ${numbers}` : numbers;
     return row(app, { key: i < 9 ? String(i + 1) : "", swatch, name, counts, choice: name });
   });
   const none = element("span", { className: "swatch none" });
@@ -95,8 +107,10 @@ export function showClasses(app) {
 }
 
 function row(app, { key, swatch, name, counts, choice }) {
-  const about = app.labels.about.predicted ? "labelled and predicted bouts" : "labelled bouts";
-  const count = element("span", { className: "count", textContent: counts, title: about });
+  const { about, thinned } = app.labels;
+  const bouts = about.predicted ? "labelled / predicted bouts" : "labelled bouts";
+  const title = thinned ? `${bouts}; counts are approximate, there are very many` : bouts;
+  const count = element("span", { className: "count", textContent: counts, title });
   const button = element(
     "button", { type: "button", className: "class", disabled: app.session.read_only },
     key ? element("kbd", { textContent: key }) : element("span", {}),

@@ -2,6 +2,7 @@
 
 import { clock } from "./axis.js";
 import { element } from "./panel.js";
+import { unitName } from "./raster.js";
 import { PALETTE } from "./theme.js";
 
 const MARGIN = { left: 38, right: 8, top: 6, bottom: 28 };
@@ -10,23 +11,27 @@ const TALL = 112;
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 /** Show what /api/unit says. */
-export function showUnit(place, unit, theme) {
-  place.replaceChildren(
-    heading(`Unit ${unit.id}`),
-    facts([
-      ["region", unit.region || "–"],
-      ["depth", unit.depth_um === null ? "–" : `${number(unit.depth_um, 0)} µm`],
-      ["rate", `${number(unit.rate_hz)} Hz`],
-      ["score", number(unit.score, 3)],
-    ]),
-  );
+export function showUnit(place, unit, kind, theme) {
+  const traced = kind === "traces";
+  const measured = (value, digits, name) => (value === null ? "–" : `${number(value, digits)} ${name}`);
+  const rows = [
+    ["region", unit.region || "–"],
+    ["depth", measured(unit.depth_um, 0, "µm")],
+    ["rate", measured(unit.rate_hz, 2, "Hz")],
+  ];
+  if (unit.score !== null) rows.push([traced ? "R²" : "bits/spike", number(unit.score, 3)]);
+  place.replaceChildren(heading(unitName(unit.id)), facts(rows));
   const { rate_over_time: rate, isi_ms: isi, psth } = unit;
+  const yLabel = traced ? "" : "Hz";
   if (psth) {
     const lines = [{ y: psth.true, shade: theme.ink, name: "recorded" }];
     if (psth.predicted) lines.push({ y: psth.predicted, shade: PALETTE[0], dash: [5, 3], name: "predicted" });
-    chart(place, theme, `PSTH, ${psth.n_trials} trials`, psth.time_s, lines, ["time (s)", "Hz"]);
+    chart(place, theme, `PSTH, ${psth.n_trials} trials`, psth.time_s, lines, ["time in the trial (s)", yLabel]);
   }
-  if (rate) chart(place, theme, "Rate", rate.time_s, [{ y: rate.hz, shade: theme.ink }], ["time (s)", "Hz"]);
+  if (rate) {
+    const lines = [{ y: rate.hz, shade: theme.ink }];
+    chart(place, theme, traced ? "Mean" : "Rate", rate.time_s, lines, ["time", yLabel], (at) => clock(at, 1));
+  }
   if (isi) {
     const middles = isi.counts.map((_, i) => (isi.edges[i] + isi.edges[i + 1]) / 2);
     const bars = [{ y: isi.counts, shade: PALETTE[0], bars: true }];
@@ -51,6 +56,8 @@ export function showBout(place, bout, track) {
   );
 }
 
+const short = (value) => String(Number(value.toFixed(9)) && Number(value.toPrecision(3)));
+
 const heading = (text) => element("h2", { textContent: text });
 
 function facts(pairs) {
@@ -62,7 +69,7 @@ function facts(pairs) {
 }
 
 /** A small figure; its caption names it for screen readers too. */
-function chart(place, theme, title, x, lines, [xLabel, yLabel]) {
+function chart(place, theme, title, x, lines, [xLabel, yLabel], said = short) {
   const canvas = element("canvas", {});
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${title}, ${yLabel} over ${xLabel}`);
@@ -78,19 +85,21 @@ function chart(place, theme, title, x, lines, [xLabel, yLabel]) {
   Object.assign(canvas, { width: width * ratio, height: TALL * ratio });
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
-  drawChart(context, theme, { x, lines, xLabel, yLabel, width });
+  drawChart(context, theme, { x, lines, xLabel, yLabel, width, said });
 }
 
-function drawChart(context, theme, { x, lines, xLabel, yLabel, width }) {
+function drawChart(context, theme, { x, lines, xLabel, yLabel, width, said }) {
   const known = lines.flatMap(({ y }) => y).filter((value) => value !== null);
   const top = Math.max(...known, 0) || 1;
   const low = Math.min(...known, 0);
-  const [first, last] = [x[0] ?? 0, x.at(-1) ?? 1];
+  // The values stand for bins, and the axis ends where the bins do.
+  const half = x.length > 1 ? (x[1] - x[0]) / 2 : 0.5;
+  const [first, last] = [(x[0] ?? 0) - half, (x.at(-1) ?? 1) + half];
   const toX = (value) =>
     MARGIN.left + ((value - first) / (last - first || 1)) * (width - MARGIN.left - MARGIN.right);
   const toY = (value) =>
     MARGIN.top + (1 - (value - low) / (top - low)) * (TALL - MARGIN.top - MARGIN.bottom);
-  drawFrame(context, theme, { toX, toY, first, last, low, top, xLabel, yLabel, width });
+  drawFrame(context, theme, { toX, toY, first, last, low, top, xLabel, yLabel, width, said });
   for (const { y, shade, dash, bars } of lines) {
     context.fillStyle = shade;
     context.strokeStyle = shade;
@@ -103,12 +112,18 @@ function drawChart(context, theme, { x, lines, xLabel, yLabel, width }) {
       continue;
     }
     context.beginPath();
-    y.forEach((value, i) => value !== null && context.lineTo(toX(x[i]), toY(value)));
+    y.forEach((value, i) => {
+      if (value === null) return;
+      const joined = i > 0 && y[i - 1] !== null;
+      // A value between two gaps is a dot.
+      if (!joined) context.moveTo(toX(x[i]) - 0.5, toY(value));
+      context.lineTo(toX(x[i]), toY(value));
+    });
     context.stroke();
   }
 }
 
-function drawFrame(context, theme, { toX, toY, first, last, low, top, xLabel, yLabel, width }) {
+function drawFrame(context, theme, { toX, toY, first, last, low, top, xLabel, yLabel, width, said }) {
   context.font = theme.font;
   context.strokeStyle = theme.line;
   context.beginPath();
@@ -121,16 +136,15 @@ function drawFrame(context, theme, { toX, toY, first, last, low, top, xLabel, yL
   }
   context.stroke();
   context.fillStyle = theme.soft;
-  const short = (value) => String(Number(value.toPrecision(3)));
   context.textAlign = "right";
   context.textBaseline = "middle";
   context.fillText(short(top), MARGIN.left - 4, toY(top) + 3);
   context.fillText(short(low), MARGIN.left - 4, toY(low) - 2);
   context.fillText(yLabel, MARGIN.left - 4, (toY(top) + toY(low)) / 2);
   context.textBaseline = "top";
-  context.fillText(short(last), width - MARGIN.right, TALL - MARGIN.bottom + 5);
+  context.fillText(said(last), width - MARGIN.right, TALL - MARGIN.bottom + 5);
   context.textAlign = "left";
-  context.fillText(short(first), MARGIN.left, TALL - MARGIN.bottom + 5);
+  context.fillText(said(first), MARGIN.left, TALL - MARGIN.bottom + 5);
   context.textAlign = "center";
   context.fillText(xLabel, (MARGIN.left + width - MARGIN.right) / 2, TALL - MARGIN.bottom + 15);
 }

@@ -33,20 +33,24 @@ const KEYS = [
   [["p"], "predictions on, off", (app) => app.togglePredictions()],
   [["["], "unit above", (app) => app.nextUnit(-1)],
   [["]"], "unit below", (app) => app.nextUnit(1)],
+  [["r"], "one region after the other, then all", (app) => app.showRows((rows) => rows.next())],
+  [["ArrowUp"], "units further up", (app) => app.showRows((rows) => rows.move(-0.25))],
+  [["ArrowDown"], "units further down", (app) => app.showRows((rows) => rows.move(0.25))],
   [["n"], "next bout", edit((labels) => labels.jumpToBout(1))],
   [["N", "Shift+N"], "previous bout", edit((labels) => labels.jumpToBout(-1))],
   [["d"], "next disagreement of label and prediction", edit((labels) => labels.jumpToDifference(1))],
   [["D", "Shift+D"], "previous disagreement", edit((labels) => labels.jumpToDifference(-1))],
   [["a"], "accept the predicted bout as label", edit((labels) => labels.accept())],
+  [[..."123456789"], "selection gets this class", (app, key) => classKey(app, key)],
   [["0", "Delete", "Backspace"], "selection is unlabelled", edit((labels) => labels.setClass(null))],
-  [["Escape"], "select nothing", edit((labels) => labels.select(null))],
+  [["Escape"], "select nothing", (app) => app.selectNothing()],
   [["Ctrl+z"], "undo the last correction", edit((labels) => labels.undo())],
   [["Ctrl+s"], "save the labels", edit((labels) => labels.save())],
   [["?"], "this help", (app) => app.help.showModal()],
 ];
 
 const WORDS = {
-  " ": "Space", ArrowLeft: "←", ArrowRight: "→", "Shift+ArrowLeft": "Shift ←",
+  " ": "Space", 1: "1–9", "0": "0, Delete", ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", "Shift+ArrowLeft": "Shift ←",
   "Shift+ArrowRight": "Shift →", "Ctrl+z": "Ctrl Z", "Ctrl+s": "Ctrl S", N: "Shift N", D: "Shift D",
 };
 
@@ -55,14 +59,17 @@ export function listenToKeys(app) {
   window.addEventListener("keydown", (event) => {
     const name = nameOf(event);
     const on = (kinds) => event.target instanceof Element && event.target.matches(kinds);
-    const typing = on("input, select, textarea");
+    // A list keeps the keys that move through it.
+    const listed = on("select") && /^(Arrow|Page|Home|End|Enter| )/.test(event.key);
+    const typing = listed || on("input, textarea");
+    if (typing && name === "Escape") event.target.blur();
     if ((typing && name !== "Ctrl+s") || app.help.open || !app.session) return;
     // Space and Enter on a button press it.
     if (on("button, summary") && event.key === " ") return;
-    const act = KEYS.find(([keys]) => keys.includes(name))?.[2] ?? classKey(app, name);
+    const act = KEYS.find(([keys]) => keys.includes(name))?.[2];
     if (!act) return;
     event.preventDefault();
-    act(app);
+    act(app, name);
   });
   fillHelp(app.help);
 }
@@ -73,15 +80,13 @@ function nameOf(event) {
   return event.shiftKey && event.key.length > 1 ? `Shift+${event.key}` : event.key;
 }
 
-function classKey(app, name) {
-  if (!/^[1-9]$/.test(name) || !app.labels) return null;
-  const chosen = app.labels.about.classes[Number(name) - 1];
-  return chosen === undefined ? null : edit((labels) => labels.setClass(chosen));
+function classKey(app, key) {
+  const chosen = app.labels?.about.classes[Number(key) - 1];
+  if (chosen !== undefined) app.attempt(() => app.labels.setClass(chosen));
 }
 
 function fillHelp(dialog) {
   const rows = KEYS.map(([keys, words]) => [keys[0] in WORDS ? WORDS[keys[0]] : keys[0], words]);
-  rows.splice(rows.length - 5, 0, ["1–9", "selection gets this class"]);
   const list = dialog.querySelector("dl");
   for (const [key, words] of rows) {
     list.append(

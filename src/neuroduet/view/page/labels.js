@@ -39,6 +39,7 @@ export class Labels {
     this.edits = this.about.edits ?? 0;
     this.truth = [];
     this.predicted = [];
+    this.thinned = false;
     this.tiles = new Tiles(
       (start, end, columns, signal) => this.fetch(start, end, columns, signal),
       app.session.whole, app.arrived, app.failed,
@@ -55,6 +56,7 @@ export class Labels {
     const answer = await this.fetch(start, end, COLUMNS);
     this.truth = answer.true;
     this.predicted = answer.predicted ?? [];
+    this.thinned = answer.thinned;
     this.app.labelled();
   }
 
@@ -159,7 +161,8 @@ export class Labels {
 
   /** The frame that lasts at a time. */
   frameBefore(time) {
-    return Math.min(this.frameAt(time - 0.5 / this.about.rate_hz), this.about.frames - 1);
+    // A hair less than half a frame: its own start belongs to a frame however it was rounded.
+    return Math.min(this.frameAt(time - 0.49 / this.about.rate_hz), this.about.frames - 1);
   }
 
   async addClass(name) {
@@ -204,6 +207,8 @@ export class Labels {
   async search(stretches, direction) {
     const { whole } = this.app.session;
     const here = this.selection?.start_frame ?? this.frameBefore(this.app.cursor);
+    // With nothing selected, the bout that begins under the cursor comes first.
+    const least = this.selection ? here + 1 : here;
     const origin = this.timeOf(here);
     for (let reach = FIRST_REACH_S; ; reach *= 4) {
       const start = direction > 0 ? origin : Math.max(whole.start, origin - reach);
@@ -211,7 +216,7 @@ export class Labels {
       if (start >= end) return null;
       const found = stretches(await this.fetch(start, end, COLUMNS));
       const next = direction > 0
-        ? found.find((one) => one.start_frame > here)
+        ? found.find((one) => one.start_frame >= least)
         : found.findLast((one) => one.start_frame < here);
       if (next) return next;
       if (direction > 0 ? end >= whole.end : start <= whole.start) return null;

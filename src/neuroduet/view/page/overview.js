@@ -16,7 +16,7 @@ export class Overview {
   constructor(app) {
     this.app = app;
     this.panel = makePanel(app.stack, "overview", "the whole recording and the shown window");
-    const about = element("div", { className: "title", textContent: "whole recording" });
+    const about = element("div", { className: "title", textContent: "recording", title: "the whole recording" });
     this.panel.gutter.append(about);
     this.levels = [];
     this.whole = app.session.whole;

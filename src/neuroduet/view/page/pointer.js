@@ -48,7 +48,7 @@ export function listen(app, shown) {
     drag = null;
   });
   plot.addEventListener("pointerleave", () => app.hover(null));
-  plot.addEventListener("wheel", (event) => wheel(app, shown, event, at(event)[0]), { passive: false });
+  plot.addEventListener("wheel", (event) => wheel(app, shown, event, at(event)), { passive: false });
 }
 
 function pan(app, shown, x, y) {
@@ -78,10 +78,14 @@ function pinch(app, shown, fingers) {
   return { x: 0, y: 0, still: false, move, drop: () => {} };
 }
 
-function wheel(app, shown, event, x) {
+function wheel(app, shown, event, [x, y]) {
   event.preventDefault();
   const { view } = app;
   const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+  if (event.altKey && shown.zoomRows) {
+    shown.zoomRows(y, Math.exp(event.deltaY * unit * WHEEL));
+    return;
+  }
   const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
   if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
     app.setView(moved(view, (sideways * unit * (view.end - view.start)) / shown.panel.width));

@@ -1,6 +1,7 @@
 /** The skeleton of every animal at the time of the cursor. */
 
 import { getBytes } from "./api.js";
+import { element } from "./panel.js";
 import { colour } from "./theme.js";
 
 const FRAMES = 1800;
@@ -11,18 +12,31 @@ export class Pose {
   /**
    * @param {object} app What all panels share.
    * @param {HTMLCanvasElement} canvas Where the skeletons are drawn.
+   * @param {HTMLElement} key Where the animals are named.
    */
-  constructor(app, canvas) {
+  constructor(app, canvas, key) {
     this.app = app;
+    this.key = key;
     this.about = app.session.pose;
     this.panel = { canvas, plot: canvas.parentElement, ratio: 1, width: 0, height: 0 };
     this.length = FRAMES / this.about.rate_hz;
     this.chunks = new Map();
     this.coming = new Set();
+    this.label();
+  }
+
+  label() {
+    const animals = this.about.animals > 1 ? this.about.animals : 0;
+    this.key.replaceChildren(...Array.from({ length: animals }, (_, i) => {
+      const swatch = element("i", {});
+      swatch.style.background = colour(i);
+      return element("span", {}, swatch, `animal ${i + 1}`);
+    }));
   }
 
   chunkAt(time) {
-    return Math.floor((time - this.app.session.whole.start) / this.length);
+    const { start, end } = this.app.session.whole;
+    return Math.max(0, Math.min(Math.floor((time - start) / this.length), Math.ceil((end - start) / this.length) - 1));
   }
 
   /** Fetch what the cursor needs, and what comes next when it moves. */
@@ -41,8 +55,8 @@ export class Pose {
     try {
       const buffer = await getBytes("/api/pose", { id, start, end });
       const [, frames, points] = new Uint32Array(buffer, 0, 4);
-      const [first, step] = new Float32Array(buffer, 16, 2);
-      const values = new Float32Array(buffer, 24, frames * points * 3);
+      const [first, step] = new Float64Array(buffer, 16, 2);
+      const values = new Float32Array(buffer, 32, frames * points * 3);
       this.chunks.set(chunk, { frames, points, first, step, values });
       if (this.chunks.size > KEPT) this.chunks.delete(this.chunks.keys().next().value);
       this.app.redraw();
@@ -55,16 +69,31 @@ export class Pose {
 
   draw(context, time) {
     const chunk = this.chunks.get(this.chunkAt(time));
-    if (!chunk || chunk.frames === 0) return;
-    const frame = Math.round((time - chunk.first) / chunk.step);
+    if (!chunk) return;
+    if (chunk.frames === 0) return this.drawNothing(context);
+    // The frame that lasts at this time, as for labels; a step of the clock may round a hair off.
+    const frame = Math.floor((time - chunk.first) / chunk.step + 0.01);
     const at = Math.min(Math.max(frame, 0), chunk.frames - 1) * chunk.points * 3;
     const points = chunk.values.subarray(at, at + chunk.points * 3);
     const place = this.scaling();
     const keypoints = this.about.keypoints.length;
+    let nobody = true;
     for (let animal = 0; animal < this.about.animals; animal += 1) {
       const own = points.subarray(animal * keypoints * 3, (animal + 1) * keypoints * 3);
       this.drawAnimal(context, own, colour(animal), place);
+      const lost = own.every((_, i) => !Number.isFinite(own[i - (i % 3)]));
+      nobody &&= lost;
+      this.key.children[animal]?.classList.toggle("lost", lost);
     }
+    if (nobody) this.drawNothing(context);
+  }
+
+  drawNothing(context) {
+    const { width, height } = this.panel;
+    context.fillStyle = this.app.theme.soft;
+    context.font = this.app.theme.font;
+    context.textAlign = "center";
+    context.fillText("no keypoint was found here", width / 2, height / 2);
   }
 
   /** From the camera's coordinates, y downwards, to the drawing's. */

@@ -1,7 +1,7 @@
 /** Activity of every unit over time: events as ticks, or counts per column as intensity. */
 
 import { getBytes } from "./api.js";
-import { toX } from "./axis.js";
+import { toTime, toX } from "./axis.js";
 import { element, makePanel } from "./panel.js";
 import { colour, pixel } from "./theme.js";
 import { Tiles } from "./tiles.js";
@@ -10,22 +10,6 @@ const EVENTS = 1;
 
 /** The fastest unit's peak may be clipped, so that the many others are seen. */
 const GAIN = 1.5;
-
-/**
- * Units of one region that stand next to each other.
- * @param {{region: string}[]} units In the order of the rows.
- * @returns {{region: string, first: number, last: number, colour: string}[]}
- */
-export function bands(units) {
-  const found = [];
-  const regions = [];
-  units.forEach(({ region }, row) => {
-    if (!regions.includes(region)) regions.push(region);
-    if (found.at(-1)?.region === region) found.at(-1).last = row;
-    else found.push({ region, first: row, last: row, colour: colour(regions.indexOf(region)) });
-  });
-  return found;
-}
 
 /** Read an answer of /api/raster or /api/rates. */
 export function decode(buffer) {
@@ -38,6 +22,9 @@ export function decode(buffer) {
   return { mode, rows, columns, scale, values: new Uint8Array(buffer, 20, rows * columns) };
 }
 
+/** A unit in words; many are called "unit" something already. */
+export const unitName = (id) => (/^unit/i.test(id) ? id : `unit ${id}`);
+
 export class Raster {
   /**
    * @param {object} app What all panels share.
@@ -47,9 +34,9 @@ export class Raster {
     this.app = app;
     this.kind = kind;
     this.units = app.session.activity.units;
-    this.bands = bands(this.units);
-    const colours = this.units.map((_, row) => pixel(this.band(row).colour));
-    this.colours = Uint32Array.from(colours);
+    this.rows = app.rows;
+    this.colours = new Uint32Array(this.units.length);
+    this.rows.bands.forEach(({ first, last }, i) => this.colours.fill(pixel(colour(i)), first, last + 1));
     const title = kind === "rates" ? "predicted rates" : app.session.activity.kind;
     this.panel = makePanel(app.stack, kind, `${title} of ${this.units.length} units over time`);
     this.label(title);
@@ -64,29 +51,55 @@ export class Raster {
     this.peaks = new Map();
   }
 
-  band(row) {
-    return this.bands.find(({ first, last }) => first <= row && row <= last);
+  label(title) {
+    this.count = element("span", {});
+    this.panel.gutter.append(element("div", { className: "title" }, `${title} · `, this.count));
+    const strip = element("div", { className: "regions" });
+    this.labels = this.rows.bands.map((band, i) => {
+      const units = `${band.last - band.first + 1} units`;
+      const words = band.region || (this.rows.bands.length > 1 ? "no region" : "");
+      const label = element(
+        "button",
+        { type: "button", className: "region", title: `${words || "no regions"}: ${units}; click to see them alone` },
+        element("span", { textContent: words }),
+      );
+      label.setAttribute("aria-label", `${words || "no regions"}, ${units}`);
+      label.style.borderColor = colour(i);
+      label.addEventListener("click", () => this.app.showRows((rows) => rows.toggle(band)));
+      strip.append(label);
+      return label;
+    });
+    this.panel.gutter.append(strip);
+    this.relabel();
   }
 
-  label(title) {
-    const text = `${title} · ${this.units.length} units`;
-    this.panel.gutter.append(element("div", { className: "title", textContent: text }));
-    const strip = element("div", { className: "regions" });
-    for (const { region, first, last, colour: shade } of this.bands) {
-      const name = element("span", { textContent: region || "units" });
-      const label = element("div", { className: "region", title: `${region}: ${last - first + 1}` }, name);
-      label.style.top = `${(100 * first) / this.units.length}%`;
-      label.style.height = `${(100 * (last + 1 - first)) / this.units.length}%`;
-      label.style.borderColor = shade;
-      strip.append(label);
-    }
-    this.panel.gutter.append(strip);
+  /** Put the regions where their units are shown. */
+  relabel() {
+    const { first: top, count, end, all, bands } = this.rows;
+    this.count.textContent = count === all ? `${all} units` : `${count} of ${all} units`;
+    bands.forEach(({ first, last }, i) => {
+      const [low, high] = [Math.max(first, top), Math.min(last + 1, end)];
+      const { style } = this.labels[i];
+      this.labels[i].hidden = low >= high;
+      style.top = `${(100 * (low - top)) / count}%`;
+      style.height = `${(100 * (high - low)) / count}%`;
+    });
+  }
+
+  /** Where a row begins (pixels). */
+  toY(row) {
+    return ((row - this.rows.first) / this.rows.count) * this.panel.height;
   }
 
   /** Row of the unit at a height of the panel (pixels). */
   rowAt(y) {
-    const row = Math.floor((y / this.panel.height) * this.units.length);
-    return Math.min(Math.max(row, 0), this.units.length - 1);
+    const { first, count, end } = this.rows;
+    return Math.min(Math.max(first + Math.floor((y / this.panel.height) * count), first), end - 1);
+  }
+
+  /** Zoom into the units around a height of the panel (pixels). */
+  zoomRows(y, factor) {
+    this.app.showRows((rows) => rows.zoom(y / this.panel.height, factor));
   }
 
   click(x, y) {
@@ -94,8 +107,23 @@ export class Raster {
   }
 
   hover(x, y) {
-    const { id, region } = this.units[this.rowAt(y)];
-    return `unit ${id} ${region ?? ""}`;
+    const row = this.rowAt(y);
+    const { id, region } = this.units[row];
+    const rate = this.rateAt(toTime(x, this.app.view, this.panel.width), row);
+    return [unitName(id), region, rate].filter(Boolean).join(" · ");
+  }
+
+  /** Rate of a unit in words, where an image shows one. */
+  rateAt(time, row) {
+    const piece = this.tiles.pieces(this.app.view).find(({ from, to }) => from <= time && time < to);
+    if (!piece || piece.tile.data.mode === EVENTS || this.app.session.activity.kind === "traces") return "";
+    const { start, end, data: { columns, scale, values } } = piece.tile;
+    const column = Math.min(columns - 1, Math.floor(((time - start) / (end - start)) * columns));
+    const value = values[row * columns + column];
+    // An image cannot tell a rate of 0 from no prediction.
+    if (this.kind === "rates" && value === 0) return "";
+    const hz = (value / 255) * scale * (columns / (end - start));
+    return `${Number(hz.toPrecision(2))} Hz`;
   }
 
   draw(context, view) {
@@ -123,20 +151,18 @@ export class Raster {
 
   drawBands(context) {
     context.fillStyle = this.app.theme.line;
-    for (const { first } of this.bands.slice(1)) {
-      const y = Math.round((first / this.units.length) * this.panel.height);
-      context.fillRect(0, y, this.panel.width, 1);
+    for (const { first } of this.rows.bands.slice(1)) {
+      context.fillRect(0, Math.round(this.toY(first)), this.panel.width, 1);
     }
   }
 
   drawSelected(context) {
     const row = this.units.findIndex(({ index }) => index === this.app.unit);
     if (row < 0) return;
-    const tall = this.panel.height / this.units.length;
+    const high = Math.max(this.panel.height / this.rows.count, 3);
     context.fillStyle = this.app.theme.accent;
     context.globalAlpha = 0.35;
-    const high = Math.max(tall, 3);
-    context.fillRect(0, (row + 0.5) * tall - high / 2, this.panel.width, high);
+    context.fillRect(0, this.toY(row + 0.5) - high / 2, this.panel.width, high);
     context.globalAlpha = 1;
   }
 
@@ -147,9 +173,10 @@ export class Raster {
     const [x, end] = [snap(from), snap(to)];
     const first = (from - tile.start) / perColumn;
     const columns = (to - from) / perColumn;
-    context.imageSmoothingEnabled = columns > end - x || tile.data.rows > height * ratio;
+    const { rows } = this;
+    context.imageSmoothingEnabled = columns > end - x || rows.count > height * ratio;
     context.drawImage(
-      this.picture(tile, perColumn), first, 0, columns, tile.data.rows, x, 0, end - x, height,
+      this.picture(tile, perColumn), first, rows.first, columns, rows.count, x, 0, end - x, height,
     );
   }
 
@@ -181,7 +208,8 @@ export class Raster {
     const { width, height, data } = this.image;
     const pixels = new Uint32Array(data.buffer);
     pixels.fill(0);
-    const tall = height / this.units.length;
+    const { first, end: beyond, count } = this.rows;
+    const tall = height / count;
     const high = Math.max(1, Math.round(tall > 3 ? tall * 0.85 : tall));
     const wide = Math.max(1, Math.round(this.panel.ratio));
     const scale = width / (view.end - view.start);
@@ -190,10 +218,10 @@ export class Raster {
       const offset = tile.start - view.start;
       const [low, high_] = [Math.max(from, view.start) - tile.start, Math.min(to, view.end) - tile.start];
       for (let i = 0; i < times.length; i += 1) {
-        if (times[i] < low || times[i] >= high_) continue;
+        if (times[i] < low || times[i] >= high_ || row[i] < first || row[i] >= beyond) continue;
         const x = Math.floor((times[i] + offset) * scale);
         const shade = this.colours[row[i]];
-        const top = Math.floor(row[i] * tall);
+        const top = Math.floor((row[i] - first) * tall);
         const stop = Math.min(x + wide, width);
         for (let y = top, end = Math.min(top + high, height); y < end; y += 1) {
           for (let at = y * width + Math.max(x, 0), last = y * width + stop; at < last; at += 1) {

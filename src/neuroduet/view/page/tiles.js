@@ -9,6 +9,7 @@
 const COARSER = 14;
 const FINER = 3;
 const KEPT = 24;
+const SHORTEST_S = 1e-5;
 
 export class Tiles {
   /**
@@ -30,6 +31,7 @@ export class Tiles {
   /** What is there was changed: show it until it was fetched anew. */
   refresh() {
     this.stale = new Set(this.kept.keys());
+    this.refused.clear();
     this.abort();
   }
 
@@ -66,6 +68,9 @@ export class Tiles {
 
   /** Whether asking for a tile would tell nothing new. */
   settled(key) {
+    const [start, end] = this.stretch(key);
+    // What rounding leaves behind the last tile is no window.
+    if (end - start < SHORTEST_S) return true;
     return (this.kept.has(key) && !this.stale.has(key)) || this.refused.has(key);
   }
 

@@ -10,6 +10,11 @@ import { Tiles } from "./tiles.js";
 const DASH = [5, 3];
 const ROOM = 0.08;
 
+/** Channels whose values are said under the pointer, at most. */
+const MOST_SAID = 4;
+
+const short = (value) => String(Number(value.toPrecision(3)));
+
 export class Trace {
   /**
    * @param {object} app What all panels share.
@@ -44,14 +49,34 @@ export class Trace {
       key.append(element("span", { className: "dashed", textContent: "predicted" }));
     }
     this.panel.gutter.append(title, key);
+    if (kind !== "continuous") return;
+    const { low, high } = this.behaviour;
+    const scale = element("div", { className: "scale", title: "scale: the usual range" });
+    // What rounding leaves of nothing would be a long number.
+    const plain = (value) => short(Math.abs(value) < (high - low) / 1000 ? 0 : value);
+    scale.append(...[high, low].map((value) => element("span", { textContent: plain(value) })));
+    this.panel.gutter.append(scale);
   }
 
-  /** What stands under the pointer, where it is a class. */
+  /** Values under the pointer in words. */
+  valueAt({ tile, from, to }, time) {
+    const said = (lines, word) => {
+      if (!lines || lines.length > MOST_SAID) return "";
+      const column = Math.floor(((time - tile.start) / (tile.end - tile.start)) * lines[0].low.length);
+      const values = lines.map(({ low, high }) => (low[column] === null ? "–" : short((low[column] + high[column]) / 2)));
+      return `${word} ${values.join(", ")}`;
+    };
+    const { true: truth, predicted } = tile.data;
+    return [said(truth, ""), this.app.predictions ? said(predicted, "predicted") : ""].join(" ");
+  }
+
+  /** What stands under the pointer. */
   hover(x, y) {
     const { kind, name } = this.behaviour;
     const time = toTime(x, this.app.view, this.panel.width);
     const piece = this.tiles.pieces(this.app.view).find(({ from, to }) => from <= time && time < to);
-    if (kind !== "categorical" || !piece) return name;
+    if (!piece) return name;
+    if (kind !== "categorical") return `${name} ${this.valueAt(piece, time)}`.trim();
     const { segments, predicted } = piece.tile.data;
     const lower = predicted && this.app.predictions && y > this.panel.height / 2;
     const shown = lower ? predicted : segments;

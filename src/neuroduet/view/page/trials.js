@@ -32,17 +32,25 @@ export class Trials {
     context.textBaseline = "middle";
     context.textAlign = "left";
     for (const trial of distinct(this.visible(view))) {
-      const x = toX(trial.start, view, width);
-      const wide = Math.max(1, toX(trial.end, view, width) - x - 1);
+      const x = Math.max(0, toX(trial.start, view, width));
+      const end = Math.min(width, toX(trial.end, view, width));
+      if (end < 0 || x > width) continue;
+      const wide = Math.max(1, end - x - 1);
       context.fillStyle = splitColour(trial.split);
       context.globalAlpha = 0.45;
       context.fillRect(x, 1, wide, height - 2);
       context.globalAlpha = 1;
-      const words = `${trial.index}${trial.split ? ` ${trial.split}` : ""}`;
-      if (wide < context.measureText(words).width + 8) continue;
+      const words = this.names(trial).find((text) => context.measureText(text).width + 8 <= wide);
+      if (!words) continue;
       context.fillStyle = this.app.theme.ink;
-      context.fillText(words, Math.max(x, 0) + 4, height / 2 + 0.5);
+      context.fillText(words, x + 4, height / 2 + 0.5);
     }
+  }
+
+  /** What may be written on a trial, the longest first. */
+  names({ index, split, label }) {
+    const short = [`${index} ${split ?? ""}`.trim(), String(index)];
+    return label ? [`${short[0]} · ${label.replaceAll("_", " ")}`, ...short] : short;
   }
 
   /** Shade the trials behind another panel. */
@@ -64,7 +72,7 @@ export class Trials {
     const trials = distinct(this.visible(this.app.view));
     const trial = trials[firstAfter(trials, time)];
     if (!trial || trial.start > time) return "";
-    return `trial ${trial.index}${trial.split ? `, ${trial.split}` : ""} ${trial.label ?? ""}`;
+    return ["trial", ...this.names(trial).slice(0, 1)].join(" ");
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { Actions } from "./actions.js";
 import { getJson, isAbort, pendingRequests } from "./api.js";
-import { clock, drawAxis, inside, toX } from "./axis.js";
+import { clock, drawAxis, drawPauses, inside, toX } from "./axis.js";
 import { listenToControls, showClasses, showEdits, showSession } from "./controls.js";
 import * as details from "./details.js";
 import { listenToKeys } from "./keys.js";
@@ -13,6 +13,7 @@ import { Player } from "./player.js";
 import { listen } from "./pointer.js";
 import { Pose } from "./pose.js";
 import { Raster } from "./raster.js";
+import { Rows } from "./rows.js";
 import { readTheme } from "./theme.js";
 import { Trace } from "./traces.js";
 import { Trials } from "./trials.js";
@@ -20,12 +21,13 @@ import { Trials } from "./trials.js";
 const FIRST_SPAN_S = 20;
 const PATIENCE_MS = 35;
 const SHADED = ["raster", "rates", "trace"];
+const UNSHADED = ["axis", "overview"];
 
 const at = (id) => document.getElementById(id);
 
 const app = {
   stack: at("stack"), help: at("help"), theme: readTheme(), predictions: true, panels: [],
-  session: null, view: { start: 0, end: 1 }, cursor: 0, unit: null, labels: null, pose: null,
+  session: null, view: { start: 0, end: 1 }, cursor: 0, unit: null, labels: null, pose: null, rows: null,
 };
 const drawing = { asked: false, timer: 0, last_ms: null, first_ms: null };
 
@@ -109,15 +111,33 @@ app.togglePredictions = () => {
 app.showUnit = async (index) => {
   app.unit = index;
   app.redraw();
-  const unit = await getJson("/api/unit", { id: app.session.id, index });
-  if (app.unit === index) details.showUnit(at("details"), unit, app.theme);
+  const { id, activity } = app.session;
+  const unit = await getJson("/api/unit", { id, index });
+  if (app.session.id !== id || app.unit !== index) return;
+  details.showUnit(at("details"), unit, activity.kind, app.theme);
 };
 
 app.nextUnit = (direction) => {
   const units = app.session.activity?.units ?? [];
   const row = units.findIndex(({ index }) => index === app.unit);
-  const next = row < 0 ? units[0] : units[row + direction];
-  if (next) app.attempt(() => app.showUnit(next.index));
+  const next = row < 0 ? app.rows?.first ?? 0 : row + direction;
+  if (!units[next]) return;
+  app.showRows((rows) => rows.reveal(next));
+  app.attempt(() => app.showUnit(units[next].index));
+};
+
+/** Change which units are shown. */
+app.showRows = (change) => {
+  if (!app.rows) return;
+  change(app.rows);
+  for (const shown of app.panels) shown.relabel?.();
+  app.redraw();
+};
+
+app.selectNothing = () => {
+  app.unit = null;
+  app.labels?.select(null);
+  app.redraw();
 };
 
 /** Select a bout and say what is known of it; `move` brings it into the window. */
@@ -133,6 +153,8 @@ app.showBout = async (track, stretch, move = true) => {
 };
 
 app.labelled = () => {
+  // A session that was left may still answer.
+  if (!app.labels) return;
   showClasses(app);
   showEdits(app);
   app.redraw();
@@ -141,14 +163,20 @@ app.labelled = () => {
 app.focusTime = () => at("time").focus();
 
 app.open = async (id) => {
-  const session = await getJson("/api/session", { id });
+  app.asked = id;
+  const session = await getJson("/api/session", { id }).catch((error) => {
+    at("sessions").value = app.session?.id ?? id;
+    throw error;
+  });
+  if (app.asked !== id) return;
   app.player.stop();
   for (const { panel, tiles } of app.panels) {
     tiles?.abort();
     panel.section.remove();
   }
   session.whole = { start: session.start_s, end: session.end_s };
-  Object.assign(app, { session, unit: null, labels: null, pose: null, cursor: session.start_s });
+  const rows = session.activity?.units.length ? new Rows(session.activity.units) : null;
+  Object.assign(app, { session, rows, unit: null, labels: null, pose: null, cursor: session.start_s });
   app.view = inside({ start: session.start_s, end: session.start_s + FIRST_SPAN_S }, session.whole);
   build(session);
   showSession(app);
@@ -164,13 +192,13 @@ function build(session) {
   axis.draw = (context, view) => drawAxis(context, view, axis.panel.width, axis.panel.height, app.theme);
   app.trials = session.trials.count > 0 ? new Trials(app) : null;
   const shown = [app.overview, axis, app.trials];
-  if (session.activity) shown.push(new Raster(app, "raster"));
-  if (session.activity?.predicted) shown.push(new Raster(app, "rates"));
+  if (app.rows) shown.push(new Raster(app, "raster"));
+  if (app.rows && session.activity.predicted) shown.push(new Raster(app, "rates"));
   // The panel of actions shows this behaviour already.
   const traces = session.behaviours.filter(({ name }) => name !== "actions" || !app.labels);
   shown.push(...traces.map((behaviour) => new Trace(app, behaviour)));
   if (app.labels) shown.push(new Actions(app, app.labels));
-  if (session.pose) app.pose = new Pose(app, at("pose"));
+  if (session.pose) app.pose = new Pose(app, at("pose"), at("animals"));
   app.panels = shown.filter(Boolean);
   for (const one of app.panels) {
     if (one.panel.name === "rates") one.panel.section.hidden = !app.predictions;
@@ -213,6 +241,7 @@ function drawPanel(shown) {
   context.font = app.theme.font;
   if (app.trials && SHADED.includes(panel.name)) app.trials.drawBehind(context, panel, app.view);
   shown.draw(context, app.view);
+  if (!UNSHADED.includes(panel.name)) drawPauses(context, app.view, panel, app);
 }
 
 const complete = () =>
@@ -261,6 +290,7 @@ window.neuroduetView = Object.freeze({
   get complete() { return app.session !== null && complete(); },
   get last_draw_ms() { return drawing.last_ms; },
   get first_view_ms() { return drawing.first_ms; },
+  get rows() { return app.rows ? [app.rows.first, app.rows.end] : null; },
   get edits() { return app.labels?.edits ?? 0; },
   get selection() { return app.labels?.selection ? { ...app.labels.selection } : null; },
 });

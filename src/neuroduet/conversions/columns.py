@@ -1,0 +1,78 @@
+"""Columns of tables in the types and units of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Shaped
+
+from neuroduet.errors import UserError
+
+Columns = dict[str, np.ndarray]
+
+
+def hull(activity: Columns, trials: Columns) -> Float[np.ndarray, "I 2"]:
+    """From the first to the last moment of activity and trials (s), where nobody said."""
+    edges = [trials[name] for name in ("start", "end") if name in trials]
+    together = np.concatenate([activity["timestamps"], *edges])
+    if not len(together):
+        return np.zeros((0, 2))
+    return np.array([[together.min(), together.max()]], dtype=np.float64)
+
+
+def in_order(times_s: Float[np.ndarray, " R"], units: Shaped[np.ndarray, " R"]) -> Columns:
+    """Columns of spikes in the order of time."""
+    order = np.argsort(times_s, kind="stable")
+    return {"timestamps": times_s[order], "unit_index": units.astype(np.int64)[order]}
+
+
+def trial_columns(columns: Columns) -> Columns:
+    """Columns of trials, whose start and end are in seconds."""
+    found = {name: seconds(f"'{name}' of trials", columns[name]) for name in ("start", "end")
+             if name in columns}  # fmt: skip
+    return columns | found
+
+
+def plain(values: Shaped[np.ndarray, "*R"]) -> Shaped[np.ndarray, "*R"]:
+    """Objects, as pandas keeps them, as numpy text or numbers; missing text is empty."""
+    if values.dtype.kind not in "OT":
+        return values
+    missing = np.asarray(pd.isna(values))
+    known = values[~missing]
+    if known.size and all(isinstance(value, str) for value in known):
+        return np.where(missing, "", values).astype(np.str_)
+    numbers = not missing.any() and all(isinstance(value, Real) for value in known)
+    return np.array(values.tolist()) if numbers else values
+
+
+def seconds(where: str, times: Any) -> Float[np.ndarray, "*R"]:
+    """Times in seconds; durations are converted.
+
+    Args:
+        where: What holds them, for the error.
+        times: Numbers of seconds, or numpy's or pandas' durations.
+
+    Raises:
+        UserError: They are neither.
+    """
+    values = np.asarray(times)
+    if values.dtype.kind == "m":
+        return values / np.timedelta64(1, "s")
+    try:
+        if values.dtype.kind == "M":
+            raise TypeError
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{where} holds {values.dtype}, expected seconds as numbers; count them from the "
+            "start of the recording"
+        ) from None
+
+
+def flat(columns: Mapping[str, np.ndarray]) -> Columns:
+    """The columns with one value per row."""
+    return {name: values for name, values in columns.items() if values.ndim == 1}
