@@ -16,6 +16,7 @@ from neuroduet.baselines import fit_baselines
 from neuroduet.config import Config
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.tasks import GROUPS, TASKS, task_names
+from neuroduet.tasks.earlier import is_of, with_earlier
 from neuroduet.tasks.evaluate import Evaluation, evaluate
 from neuroduet.tasks.export import embed_run, predict_run
 from neuroduet.tasks.known import as_predictor, open_known_sessions
@@ -80,7 +81,9 @@ def evaluate_run(
         sessions: Session ids; ``None`` takes every recording of a session that the run knows.
         tasks: Names of :data:`neuroduet.tasks.TASKS` or of :data:`~neuroduet.tasks.GROUPS`;
             ``None`` for all.
-        out: The CSV file to write, ``scores.csv`` of the run folder by default; the unit-level
+        out: The CSV file to write. By default that is ``scores.csv`` of the run folder, which
+            keeps what it says of other sessions and tasks if it was written for the same weights;
+            the unit-level
             table stands beside it as ``<name>_units.parquet``, and the region that was read out
             of each unit's embedding as ``<name>_regions.csv``.
         options: How the activity tasks are asked.
@@ -119,7 +122,8 @@ def evaluate_run(
             nulls=nulls,
             progress=whole.next,
         )
-    table = _write(found, path)
+    # Scores that took minutes are not lost because one task is scored again.
+    table = _write(found, path, earlier=out is None and is_of(path, Path(run)))
     partial.unlink(missing_ok=True)
     return table
 
@@ -212,20 +216,30 @@ def unit_table(found: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(found.units, columns=UNIT_COLUMNS)
 
 
-def _write(found: Evaluation, path: Path) -> pd.DataFrame:
-    table, units = score_table(found), io.BytesIO()
-    unit_table(found).to_parquet(units, index=False)
-    write_bytes(path.with_name(f"{path.stem}_units.parquet"), units.getvalue())
-    beside = {
-        "nulls": null_table(found) if found.nulls else None,
-        "regions": pd.DataFrame(found.regions) if found.regions else None,
-    }
-    for name, more in beside.items():
+def _write(found: Evaluation, path: Path, earlier: bool = False) -> pd.DataFrame:
+    """Write the tables, and with ``earlier`` keep what those there say of other questions."""
+    table, units, answered = score_table(found), io.BytesIO(), _answered(found)
+
+    def whole(fresh: pd.DataFrame, file: Path) -> pd.DataFrame:
+        return with_earlier(fresh, file, answered) if earlier else fresh
+
+    file = path.with_name(f"{path.stem}_units.parquet")
+    whole(unit_table(found), file).to_parquet(units, index=False)
+    write_bytes(file, units.getvalue())
+    regions = pd.DataFrame(found.regions).assign(task=TASKS["regions"].name)
+    for name, more in {"nulls": null_table(found), "regions": regions}.items():
         file = path.with_name(f"{path.stem}_{name}.csv")
-        if more is None:
+        rows = whole(more, file)
+        if rows.empty:
             # That of an earlier evaluation would stand beside scores that are not its own.
             file.unlink(missing_ok=True)
         else:
-            write_text(file, more.to_csv(index=False))
-    write_text(path, table.to_csv(index=False))
+            write_text(file, rows.to_csv(index=False))
+    write_text(path, whole(table, path).to_csv(index=False))
     return table
+
+
+def _answered(found: Evaluation) -> set[tuple[str, str]]:
+    """Sessions and tasks that have a score; one session alone has another name for regions."""
+    regions = {(row["session"], TASKS["regions"].name) for row in found.regions}
+    return {(score.session, score.task) for score in found.scores} | regions
