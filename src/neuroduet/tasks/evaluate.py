@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int
@@ -124,7 +125,8 @@ def evaluate(
         readout = TASKS[name]
         if isinstance(readout, RegionReadout):
             asked = [s.info.id for s in sessions]
-            found = _score_regions(predictors, readout, asked, split, nulls)
+            told = notebook.progress or (lambda about, done, count: None)
+            found = _score_regions(predictors, readout, asked, split, nulls, told)
             scores += found.scores
             chance += found.nulls
             regions += found.regions
@@ -227,13 +229,19 @@ def _score_regions(
     wanted: list[str],
     split: str,
     draws: int,
+    progress: Progress,
 ) -> Evaluation:
     whole = Evaluation(scores=[], units=[])
     asked = replace(readout, shuffles=draws) if draws else readout
     for predictor in predictors:
         if isinstance(predictor, Embedder):
             read = asked.read_out(
-                predictor.name, predictor.embeddings(), predictor.sessions, wanted, split
+                predictor.name,
+                predictor.embeddings(),
+                predictor.sessions,
+                wanted,
+                split,
+                partial(progress, "regions"),
             )
             found = read.scores
             whole.regions.extend(read.units)

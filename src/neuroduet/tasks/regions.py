@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +22,9 @@ from neuroduet.metrics import balanced_accuracy, macro_f1
 from neuroduet.types import Score, SessionInfo
 
 log = logging.getLogger(__name__)
+
+Told = Callable[[int, int], None]
+"""Told what is done, and how much there is."""
 
 METRICS = {"balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
 
@@ -115,8 +118,18 @@ class RegionReadout:
         infos: Sequence[SessionInfo],
         wanted: Sequence[str] | None = None,
         split: str = "test",
+        told: Told = lambda done, count: None,
     ) -> ReadOut:
-        """The same as :meth:`score`, with what was read out of every unit."""
+        """The same as :meth:`score`, with what was read out of every unit.
+
+        Args:
+            model: See :meth:`score`, as the next four.
+            embeddings: The same.
+            infos: The same.
+            wanted: The same.
+            split: The same.
+            told: Told how many classifiers are fitted, and how many there are.
+        """
         units = _gather(embeddings, infos, self.smallest)
         if len(np.unique(units.labels)) < 2:
             log.info("regions are not scored: fewer than two have %d units", self.smallest)
@@ -124,7 +137,7 @@ class RegionReadout:
         generator = np.random.default_rng(self.seed)
         fold = _folds(units.sessions, units.labels, self.folds, generator)
         shuffling = np.random.default_rng([self.seed, 1])
-        guesses, known = _cross_validated(units, fold, self.shuffles, generator, shuffling)
+        guesses, known = _cross_validated(units, fold, self.shuffles, generator, shuffling, told)
         asked = [
             session
             for session in np.unique(units.sessions).tolist()
@@ -277,6 +290,7 @@ def _cross_validated(
     shuffles: int,
     generator: np.random.Generator,
     shuffling: np.random.Generator,
+    told: Told,
 ) -> tuple[Int[np.ndarray, "G U"], Bool[np.ndarray, " U"]]:
     """Out-of-fold guesses: fitted, majority class, one per shuffle; and which units have one.
 
@@ -285,7 +299,8 @@ def _cross_validated(
     """
     guesses = np.zeros((2 + shuffles, len(fold)), dtype=np.int64)
     known = np.zeros(len(fold), dtype=bool)
-    for held_out in np.unique(fold):
+    count = len(np.unique(fold)) * (1 + shuffles)
+    for place, held_out in enumerate(np.unique(fold)):
         train, test = fold != held_out, fold == held_out
         x, y = units.embeddings[train], units.labels[train]
         if len(np.unique(y)) < 2:
@@ -298,6 +313,7 @@ def _cross_validated(
         for shuffle in range(shuffles):
             shuffled = _shuffled(y, units.sessions[train], shuffling)
             guesses[2 + shuffle, test] = _fit(x, shuffled, strength).predict(new)
+            told(place * (1 + shuffles) + shuffle + 2, count)
     return guesses, known
 
 
