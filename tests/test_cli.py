@@ -466,7 +466,11 @@ def test_finetune_passes_everything_on(
 
 
 def test_evaluate_writes_into_the_run_unless_told_otherwise(
-    replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path
+    replace: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    data: Path,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     printed: list[Any] = []
     monkeypatch.setattr(cli.scores, "print_scores", printed.append)
@@ -484,6 +488,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
         "nulls": 0,
     }
     assert printed == ["the scores"]
+    assert capsys.readouterr().out.endswith(f"next: neuroduet report {run}\n")
 
 
 def test_evaluate_passes_on_how_the_activity_tasks_are_asked(

@@ -174,7 +174,7 @@ def test_colours_are_for_terminals(data: Path) -> None:
     assert plain.stderr == ""
     assert "mouse" in plain.stdout
     assert "\x1b" not in plain.stdout
-    assert "\x1b[1m" in on_a_terminal("list", str(data))
+    assert "\x1b[1m" in on_a_terminal("list", str(data), COLUMNS="200")
 
 
 def test_who_asks_for_colours_or_for_none_is_heard(data: Path) -> None:
@@ -192,12 +192,13 @@ def test_who_asks_for_colours_or_for_none_is_heard(data: Path) -> None:
 
 
 @pytest.mark.parametrize(("columns", "beside"), [("30", False), ("80", True)])
-def test_on_a_narrow_terminal_every_cell_has_a_line(
+def test_on_a_narrow_terminal_every_row_is_a_paragraph_of_whole_words(
     columns: str, beside: bool, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(data)
     shown = on_a_terminal("list", COLUMNS=columns, NO_COLOR="1")
-    assert ("kind: recording\r\npath: mouse.h5\r\nmodel: -\r\n" in shown) is not beside
+    assert ("kind: recording\r\n  path: mouse.h5  model: -\r\n" in shown) is not beside
+    assert "mouse.h5" in shown
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])

@@ -79,6 +79,73 @@ def test_scores_are_means_over_sessions(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     assert "0.200" in out
     assert "0.500" in out
+    assert "other score" not in out
+
+
+def many_scores() -> pd.DataFrame:
+    """A question that ten models of long names answered, one of them very badly, and others."""
+    row = {"session": "a", "n": 10, "null": 0.0, "oracle": 0.5, "split": "test"}
+    spikes = {"task": "encoding", "target": "spikes", "metric": "bits_per_spike"}
+    wheel = {"task": "decoding", "target": "wheel"}
+    rows = [row | spikes | {"model": f"reduced_rank_{i}", "value": i / 100} for i in range(10)]
+    rows += [row | spikes | {"model": "psth", "value": -263544.769}]
+    rows += [row | spikes | {"model": "mean_rate", "value": 0.0}]
+    rows += [
+        row | wheel | {"model": "reduced_rank_9", "metric": name, "value": 0.25}
+        for name in ("r2", "r2_per_trial", "correlation")
+    ]
+    region = {"task": "regions", "target": "region", "metric": "balanced_accuracy"}
+    rows += [row | region | {"model": "majority", "value": 0.1, "null": 0.15}]
+    return pd.DataFrame(rows)
+
+
+def test_only_primary_scores_are_printed_and_piped_ones_in_a_table_of_any_width(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console.print_scores(many_scores())
+    shown = lines(capsys.readouterr().out)
+    header = shown[0].split()
+    assert header[:4] == ["task", "target", "metric", "reduced_rank_0"]
+    assert header[-3:] == ["null", "oracle", "sessions"]
+    assert not {"majority", "mean_rate"} & set(header)
+    assert "encoding spikes bits_per_spike 0.000 0.010" in shown[2]
+    assert "0.090 < -100 0.000 0.500 1" in shown[2]
+    assert len(shown) == 6
+    assert shown[3].startswith("decoding wheel r2 ")
+    assert shown[5] == "2 other scores (metrics, channels, parts of tasks) are in the file"
+
+
+def test_scores_that_do_not_fit_are_listed_best_first_with_whole_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("neuroduet.console.words.PIPED_WIDTH", 80)
+    console.print_scores(many_scores())
+    shown = capsys.readouterr().out.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert shown[0] == "encoding spikes bits_per_spike  null 0.000  oracle 0.500  sessions 1"
+    assert shown[1].startswith("  reduced_rank_9 0.090  reduced_rank_8 0.080")
+    assert shown[4].endswith("psth < -100")
+    assert all(word.count("_") == 2 for word in " ".join(shown[1:5]).split() if "_" in word)
+
+
+def test_a_column_that_wraps_keeps_its_words_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("neuroduet.console.words.PIPED_WIDTH", 30)
+    console.print_table(("name", "said"), [("reduced_rank", "several words in one long cell")])
+    shown = capsys.readouterr().out
+    assert "reduced_rank  several words" in shown
+    assert max(map(len, shown.splitlines())) <= 30
+    console.print_table(("name", "path"), [("reduced_rank", "runs/of/an/experiment")])
+    assert capsys.readouterr().out == "name: reduced_rank\n  path: runs/of/an/experiment\n\n"
+
+
+def test_a_hint_names_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    first = tmp_path / "runs" / "first"
+    assert console.unused(first) == first
+    first.mkdir(parents=True)
+    (tmp_path / "runs" / "first-2").mkdir()
+    assert console.unused(first) == tmp_path / "runs" / "first-3"
 
 
 TRAINING = {

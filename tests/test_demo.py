@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +14,35 @@ HELD_OUT = ["animal04-session0", "animal05-session0"]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return demo(
-        tmp_path_factory.mktemp("demo") / "out", pretrain_steps=8, finetune_steps=4, size="tiny"
-    )
+def warned() -> list[str]:
+    """What the package warned of while the demo ran."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, warned: list[str]) -> Demo:
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            warned.append(record.getMessage())
+
+    listener, log = Listener(logging.WARNING), logging.getLogger("neuroduet")
+    log.addHandler(listener)
+    try:
+        return demo(
+            tmp_path_factory.mktemp("demo") / "out",
+            pretrain_steps=8,
+            finetune_steps=4,
+            size="tiny",
+        )
+    finally:
+        log.removeHandler(listener)
+
+
+def test_the_demo_asks_only_about_animals_that_its_models_know(
+    found: Demo, warned: list[str]
+) -> None:
+    assert found.run.is_dir()
+    assert not [one for one in warned if "does not know" in one]
 
 
 def test_the_demo_scores_every_model_on_the_held_out_animals(found: Demo) -> None:

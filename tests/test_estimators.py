@@ -307,7 +307,7 @@ def test_a_saved_model_is_opened_again(decoder: Decoder, tmp_path: Path) -> None
         ({"settings": {"data.windows.align": "continuous"}}, "already; leave it out"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"bin_size_s": 0.0}, "bin_size_s is 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "training.seed.*found -1"),
         ({"activity": "spikes"}, "unknown activity 'spikes'"),
         ({"settings": {"model.width": object()}}, "setting 'model.width' is a object"),
     ],

@@ -51,6 +51,7 @@ def test_good_sessions_are_written_and_bad_ones_listed_at_the_end(
     captured = capsys.readouterr()
     assert names(out) == GOOD
     assert "2 sessions written" in captured.out
+    assert captured.out.endswith(f"next: neuroduet inspect {out}\n")
     assert captured.err.strip().splitlines()[-1].startswith("failed: ")
     assert "spikes.times.npy" in captured.err
     for name in GOOD:
@@ -118,7 +119,29 @@ def test_nothing_half_written_remains_when_writing_fails(
     outcomes = ingest(plan({tree: None}, tmp_path / "out", ReadOptions()))
     assert {one.status for one in outcomes} == {"failed"}
     assert "no space left" in outcomes[0].why
-    assert names(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_made_for_nothing_are_removed_and_others_stay(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: AlfReader, path: Path, options: ReadOptions) -> Data:
+        raise UserError("stopped")
+
+    monkeypatch.setattr(AlfReader, "read", stop)
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "there", tmp_path / "new" / "deep"):
+        assert main(["ingest", str(tree), str(out)]) == 2
+    assert names(tmp_path) == ["there", "tree"]
+
+
+def test_an_empty_folder_is_called_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none").mkdir()
+    assert main(["ingest", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
+    assert "is empty" in capsys.readouterr().err
+    assert names(tmp_path) == ["none"]
 
 
 def test_an_unforeseen_error_fails_one_session_only(
@@ -176,6 +199,7 @@ def test_wrong_words_are_answered_in_one_sentence(
 def test_a_source_is_recognised_or_the_formats_are_listed(tree: Path, tmp_path: Path) -> None:
     assert choose_reader(tree).name == "alf"
     (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("hello")
     with pytest.raises(UserError, match="looks like no known format.*--alf"):
         choose_reader(tmp_path / "notes")
     with pytest.raises(UserError, match="nothing at"):

@@ -301,6 +301,24 @@ def test_recordings_with_problems_are_told_too(
     assert found["windows"] is None
 
 
+def test_a_damaged_recording_does_not_hide_the_good_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.h5", "b.h5"):
+        shutil.copyfile(FROZEN / "recording.h5", tmp_path / name)
+    (tmp_path / "a.h5").write_bytes((FROZEN / "recording.h5").read_bytes()[:-2000])
+    assert cli.main(["inspect", str(tmp_path), "--json"]) == 2
+    good, bad = json.loads(capsys.readouterr().out)
+    assert good["problems"] == []
+    assert good["units"] > 0
+    assert bad["session"] == "a"
+    assert "damaged" in bad["problems"][0]
+    assert cli.main(["inspect", str(tmp_path)]) == 2
+    said = capsys.readouterr().out
+    assert good["session"] in said
+    assert "a.h5" in said.split("damaged", 1)[1]
+
+
 def test_an_error_leaves_standard_output_empty(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", "nowhere", "--json"]) == 2
     printed = capsys.readouterr()

@@ -101,7 +101,7 @@ def demo(
     )
     _tell(report, "scoring", 0.0)
     tables = [
-        evaluate_run(out / name, data, tasks=TASKS).assign(model=name) for name in Demo.models
+        evaluate_run(out / name, data, new, tasks=TASKS).assign(model=name) for name in Demo.models
     ]
     _tell(report, "scoring", 0.3)
     scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
@@ -111,7 +111,8 @@ def demo(
     write_bytes(run / "scores_units.parquet", units.to_parquet(index=False))
     _tell(report, "scoring", 0.8)
     embed_run(run, run / "embeddings.csv")
-    predict_run(run, data, run / "predictions")
+    for path in paths[PRETRAINED:]:
+        predict_run(run, path, run / "predictions")
     page = write_report(run, title="neuroduet demo: two animals the model had never seen")
     return Demo(scores=scores, run=run, report=page)
 

@@ -85,6 +85,8 @@ def choose_reader(path: Path, name: str | None = None) -> Reader:
         raise UserError(f"{path} is an address, of which only NWB files are read; add --nwb")
     if not path.exists():
         raise UserError(f"nothing at {path}, expected a file or a folder of recordings")
+    if path.is_dir() and not any(path.iterdir()):
+        raise UserError(f"the folder {path} is empty, expected recordings; give one that has some")
     able = [reader for reader in READERS.values() if reader.recognises(path)]
     if not able:  # only then are other packages asked, and imported
         others = reader_names()[len(READERS) :]
@@ -256,12 +258,27 @@ def _refuse_doubles(outcomes: Sequence[Outcome]) -> None:
 
 def _work(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:
     """Outcomes as they come, with the number of their job."""
-    for folder in {job.out for job in jobs}:
+    fresh = _made_folders({job.out for job in jobs})
+    try:
+        if workers == 1 or len(jobs) < 2:
+            yield from enumerate(map(_convert, jobs))
+        else:
+            yield from _side_by_side(jobs, min(workers, len(jobs)))
+    finally:
+        for folder in fresh:
+            with suppress(OSError):  # what was written stays
+                folder.rmdir()
+
+
+def _made_folders(wanted: set[Path]) -> list[Path]:
+    """Make folders; those that were not there before, the deepest first."""
+    fresh = sorted(
+        {one for folder in wanted for one in (folder, *folder.parents) if not one.exists()},
+        key=lambda one: -len(one.parts),
+    )
+    for folder in wanted:
         folder.mkdir(parents=True, exist_ok=True)
-    if workers == 1 or len(jobs) < 2:
-        yield from enumerate(map(_convert, jobs))
-        return
-    yield from _side_by_side(jobs, min(workers, len(jobs)))
+    return fresh
 
 
 def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:

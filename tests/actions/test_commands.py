@@ -144,6 +144,30 @@ def test_evaluation_scores_labelled_recordings_whatever_their_coding(
     assert drawn == {"ethogram-rat1.svg", "ethogram-rat2.svg", "confusion.svg", "bouts.svg"}
 
 
+def test_scores_of_recordings_seen_in_training_come_with_a_warning(
+    data: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(model), "--data", str(data), "--recordings"]
+    assert cli.main(["actions", "evaluate", *words, "rat1,rat2"]) == 0
+    said = capsys.readouterr().err
+    assert "the segmenter was trained on rat1: its scores" in said
+    assert said.count("\n") == 1
+    assert cli.main(["actions", "evaluate", *words, "rat2"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_training_says_how_to_go_on_unless_only_json_is_wanted(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flags in ([], ["--json"]):
+        out = tmp_path / f"forest{len(flags)}"
+        words = ["--data", str(data), "--out", str(out), *QUICK, *flags]
+        assert cli.main(["actions", "train", *words]) == 0
+        said = capsys.readouterr().out
+        hint = f"next: neuroduet actions predict {out} --data {data} --out {tmp_path / 'answers'}"
+        assert (f"{hint}\n" in said) is not bool(flags)
+
+
 def test_several_models_answer_together(
     data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,11 @@ def test_folds_share_the_labelled_recordings_evenly(n, folds, seed):
     assert counts.max() - counts.min() <= 1
 
 
+def test_one_recording_cannot_be_compared_in_folds_and_the_sentence_says_what_can():
+    with pytest.raises(UserError, match="at least two labelled recordings.*found 1; .*by time"):
+        recording_folds([np.zeros(4, int)], 2)
+
+
 def test_a_group_is_never_in_two_folds_and_the_seed_shuffles():
     labels = [np.zeros(3, int)] * 12
     groups = [f"rat {i % 4}" for i in range(12)]

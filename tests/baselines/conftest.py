@@ -119,9 +119,12 @@ def small_session(neural: str = "counts", seed: int = 0, ragged: bool = True) ->
     )
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _few_hyper_parameters() -> Iterator[None]:
-    """Two values of each hyper-parameter: enough to choose between, and quick."""
+    """Two values of each hyper-parameter: enough to choose between, and quick.
+
+    Not for the package: a folder that is no package lets it last until all tests are over.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logistic, "TRIAL_STRENGTHS", (0.003, 0.1))
         patch.setattr(logistic, "BIN_STRENGTHS", (0.01, 0.1))
@@ -135,17 +138,17 @@ def _few_hyper_parameters() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def session() -> SmallSession:
     return small_session()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def make_session() -> Callable[..., SmallSession]:
     return small_session
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def hiding() -> Hiding:
     """Masks that hide whole modalities and score what they hide."""
 
@@ -157,6 +160,6 @@ def hiding() -> Hiding:
     return make
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def all_behaviours() -> set[str]:
     return {b.name for b in BEHAVIOURS}

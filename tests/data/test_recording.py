@@ -156,6 +156,24 @@ def test_what_is_no_recording_is_said(recording, tmp_path):
             load(path)
 
 
+def test_an_nwb_file_is_said_to_be_one_with_the_command_that_reads_it(tmp_path):
+    for name in ("by its suffix.nwb", "by_its_attribute.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_group("acquisition")
+            if name.endswith(".h5"):
+                file.attrs["nwb_version"] = "2.6.0"
+        with pytest.raises(UserError, match=r"is an NWB file.*neuroduet ingest .* OUT$"):
+            describe(tmp_path / name)
+
+
+def test_other_hdf5_files_are_refused_without_the_words_of_the_library(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group("spikes")
+    with pytest.raises(UserError, match="not a torch_brain recording; ") as caught:
+        load(tmp_path / "a.h5")
+    assert "attribute" not in str(caught.value)
+
+
 def test_recordings_are_found_in_the_order_of_their_names(tmp_path):
     for name in ("b.h5", "a.h5", ".hidden.h5", "notes.txt"):
         (tmp_path / name).write_text("")

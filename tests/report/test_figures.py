@@ -4,9 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from run_folders import score
 
 from neuroduet.report.figures import learning_curves
+from neuroduet.report.headlines import headlines
+from neuroduet.report.intervals import Interval
+from neuroduet.report.session_figure import session_dots
 from neuroduet.report.style import INK, decimal, jitter, markings, plate, short, styled
+from neuroduet.report.tables import summary_table
 from neuroduet.report.units import embedding_map, region_confusion, unit_scores
 
 
@@ -145,3 +150,18 @@ def test_regions_that_were_taken_for_others_have_a_table() -> None:
     for text in ("CA1 (4)", "VISp (2)", "0.75", "0.25", "1.00"):
         assert text in drawn.svg
     assert region_confusion(units[units["region"] == "VISp"]) is None
+
+
+def test_the_read_out_of_regions_is_no_session_of_the_figure():
+    rows = [
+        score("duet", "a", "decoding", "wheel", "r2", 0.6),
+        score("duet", "a (folds over units)", "regions", "region", "balanced_accuracy", 0.5),
+    ]
+    scores = pd.DataFrame(rows)
+    found = headlines(summary_table(scores), "duet")
+    known = Interval(value=0.6, low=0.5, high=0.7, n=24, over="test windows")
+    over = {("decoding", "wheel", "r2", "a"): known}
+    plate = session_dots(scores, found, "duet", over, ["a"])
+    assert "of 2 sessions" not in plate.caption
+    more = pd.concat([scores, scores.assign(session="b")])
+    assert "1 of 2 sessions" in session_dots(more, found, "duet", over, ["a"]).caption

@@ -67,7 +67,9 @@ def bare(tmp_path: Path) -> Path:
 def test_the_page_is_written_and_its_place_printed(bare, capsys):
     assert cli.main(["report", str(bare), "--title", "A <title>"]) == 0
     captured = capsys.readouterr()
+    assert captured.out.count("report.html") == 1
     assert f"the report is in {bare / 'report.html'}" in captured.out
+    assert "report.html" not in captured.err
     assert "not shown: no linear baseline" in captured.err
     assert "A &lt;title&gt;" in (bare / "report.html").read_text(encoding="utf-8")
 
@@ -106,7 +108,9 @@ def test_a_file_that_is_no_score_table_is_one_sentence(bare, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nowhere"], "there is nothing at nowhere"),
+        (["nowhere"], "there is nothing at nowhere; give a run folder, the --out of train"),
+        (["{bare}", "--scores", "no.csv"], "there is nothing at no.csv; give a score table"),
+        (["{bare}", "--data", "no"], "there is nothing at no; give a recording"),
         (["{empty}"], "is neither a run folder nor of `neuroduet actions`"),
         (["{bare}", "{actions}"], "is about action segmentation"),
         (["{bare}", "{bare}", "--scores", "{bare}/scores.csv"], "--scores belongs to the page"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,12 @@ def browser():
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
+    """The page of a trained model, where ``NEURODUET_SCREENSHOT_DEMO`` names a demo."""
+    demo = os.environ.get("NEURODUET_SCREENSHOT_DEMO")
+    if demo is not None:
+        return write_report(
+            Path(demo).resolve() / "finetuned", out=tmp_path_factory.mktemp("page") / "report.html"
+        )
     run = make_run(tmp_path_factory.mktemp("runs") / "duet")
     generator = np.random.default_rng(0)
     (run / "predictions" / "one.npz").unlink()

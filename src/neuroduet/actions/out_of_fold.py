@@ -55,13 +55,19 @@ def recording_folds(
         0 to ``folds`` - 1, or :data:`UNSCORED`.
 
     Raises:
-        UserError: There are fewer labelled groups than folds, or fewer than two folds.
+        UserError: There are fewer than two labelled groups, fewer of them than folds, or less than
+            two folds.
     """
     names = list(range(len(labels))) if groups is None else list(groups)
     if len(names) != len(labels):
         raise UserError(f"{len(names)} groups are given for {len(labels)} recordings")
     scored = [(one != UNLABELLED).any() for one in labels]
     known = list(dict.fromkeys(g for g, is_scored in zip(names, scored, strict=True) if is_scored))
+    if len(known) < 2:
+        raise UserError(
+            f"folds need at least two labelled recordings (or groups), found {len(known)}; label "
+            "another, or split the films and labels of one by time and import the parts separately"
+        )
     if not 2 <= folds <= len(known):
         raise UserError(
             f"found {folds} folds for {len(known)} labelled recordings or groups, expected from 2 "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,6 +186,21 @@ def load_segmenters(models: Sequence[Path]) -> list[Segmenter]:
             "use one model"
         )
     return segmenters
+
+
+def seen_in_training(models: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """Which recordings a saved segmenter learnt from, as far as its folder says.
+
+    Args:
+        models: Folders of saved segmenters that can be read.
+        names: Names of recordings.
+
+    Returns:
+        Those of the names that any of the models was trained on, in their order.
+    """
+    said = [json.loads((Path(one) / "segmenter.json").read_text("utf-8")) for one in models]
+    learnt = {name for one in said for name in one.get("recordings", ())}
+    return [name for name in names if name in learnt]
 
 
 def ask(segmenters: Sequence[Segmenter], recording: ActionRecording) -> Answer:

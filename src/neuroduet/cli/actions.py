@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,15 @@ import typer
 
 from neuroduet.atomic import require_empty
 from neuroduet.cli.help import Commands
-from neuroduet.console import counted, print_table, write, write_json
+from neuroduet.console import (
+    counted,
+    is_quiet,
+    print_table,
+    unused,
+    write,
+    write_json,
+    write_next,
+)
 from neuroduet.errors import UserError
 from neuroduet.options import (
     AsJson,
@@ -84,6 +93,7 @@ def train(
         return
     print_table(("class", "labelled frames"), [(n, f"{m:,}") for n, m in made["labelled"].items()])
     write(f"the segmenter is in {out}")
+    write_next("actions", "predict", out, "--data", data, "--out", unused(out.parent / "answers"))
 
 
 @app.command()
@@ -133,9 +143,11 @@ def evaluate(
     """Score a segmenter on labelled recordings, with intervals and nulls."""
     inputs = _inputs(data, source, recordings)
     from neuroduet.actions.evaluation import evaluate_actions
+    from neuroduet.actions.run import seen_in_training
 
     with counted("recordings") as report:
         found = evaluate_actions(models=models, inputs=inputs, out=out, seed=seed, report=report)
+    _warn_of_seen(seen_in_training(models, [one.name for one in found.recordings]))
     _show_scores(found.scores, as_json)
     if figures is not None:
         from neuroduet.report.action_pages import draw_evaluation
@@ -243,6 +255,16 @@ def suggest(
         return
     _show_table(table)
     write(f"the suggestions are in {out}")
+
+
+def _warn_of_seen(names: Sequence[str]) -> None:
+    if names and not is_quiet():
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        write(
+            f"warning: the segmenter was trained on {listed}: its scores are better than on new "
+            "recordings; `neuroduet actions compare` scores recordings it has not seen",
+            stderr=True,
+        )
 
 
 def _show_table(table: pd.DataFrame) -> None:

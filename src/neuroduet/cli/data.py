@@ -9,7 +9,16 @@ import typer
 
 from neuroduet.atomic import require_empty
 from neuroduet.cli.paths import require_data
-from neuroduet.console import counted, print_recordings, write, write_json, write_next
+from neuroduet.console import (
+    counted,
+    print_recordings,
+    print_table,
+    unused,
+    write,
+    write_json,
+    write_next,
+)
+from neuroduet.errors import UserError
 from neuroduet.options import AsJson
 from neuroduet.simulate import Size
 
@@ -34,7 +43,7 @@ def simulate(
         return
     many = "1 simulated recording is" if sessions == 1 else f"{sessions} simulated recordings are"
     write(f"{many} in {out}")
-    write_next("train", "--data", out, "--out", "runs/first")
+    write_next("train", "--data", out, "--out", unused(Path("runs/first")))
 
 
 def inspect(
@@ -43,27 +52,53 @@ def inspect(
 ) -> None:
     """Check recordings and list what they hold."""
     require_data(path)
-    summaries = _described(path)
-    broken = any(summary["problems"] for summary in summaries)
+    summaries, damaged = _described(path)
+    broken = bool(damaged) or any(summary["problems"] for summary in summaries)
     windows = {} if broken else _windows(path, summaries)
     if as_json:
-        write_json([one | {"windows": windows.get(one["session"])} for one in summaries])
+        unread = [{"session": file.stem, "subject": None, "problems": [why]}
+                  for file, why in damaged.items()]  # fmt: skip
+        said = [one | {"windows": windows.get(one["session"])} for one in (*summaries, *unread)]
+        write_json(said)
     else:
-        said = {name: "/".join(map(str, counts.values())) for name, counts in windows.items()}
-        print_recordings(summaries, said)
+        cut = {name: "/".join(map(str, counts.values())) for name, counts in windows.items()}
+        print_recordings(summaries, cut)
+        if damaged:
+            print_table(("damaged", "why"), [(file.name, why) for file, why in damaged.items()])
+        for sentence in _drifts(summaries):
+            write(sentence, stderr=True)
     if broken:
         raise typer.Exit(2)
 
 
-def _described(path: Path) -> list[dict[str, Any]]:
+def _described(path: Path) -> tuple[list[dict[str, Any]], dict[Path, str]]:
+    """What each recording holds; of a folder also which cannot be read, and why."""
     from neuroduet.data.recording import describe, find_recordings
 
-    files, summaries = find_recordings(path), []
+    files = find_recordings(path)
+    summaries: list[dict[str, Any]] = []
+    damaged: dict[Path, str] = {}
     with counted("recordings") as report:
-        for file in files:
-            summaries.append(describe(file))
-            report(len(summaries), len(files), float("nan"))
-    return summaries
+        for done, file in enumerate(files, start=1):
+            try:
+                summaries.append(describe(file))
+            except UserError as error:
+                if path.is_file():
+                    raise
+                damaged[file] = str(error)
+            report(done, len(files), float("nan"))
+    return summaries, damaged
+
+
+def _drifts(summaries: list[dict[str, Any]]) -> list[str]:
+    from neuroduet.data.drift import drift_said
+
+    return [
+        f"session {one['session']}: {drift_said(behaviour['name'], behaviour['drift'])}"
+        for one in summaries
+        for behaviour in one.get("behaviours", [])
+        if behaviour["drift"] is not None
+    ]
 
 
 def _windows(path: Path, summaries: list[dict[str, Any]]) -> dict[str, dict[str, int]]:

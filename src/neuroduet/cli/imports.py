@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.console import print_table, working, write, write_json
+from neuroduet.console import print_table, unused, working, write, write_json, write_next
 from neuroduet.errors import unknown
 from neuroduet.options import AsJson, OutFile, names
 
@@ -148,7 +148,7 @@ def _show(found: ImportSummary) -> None:
     animals = "one animal" if found.animals == 1 else f"{found.animals} animals"
     write(
         f"{found.session}: {found.pose_format}, {found.frames:,} frames at {found.rate_hz:g} Hz, "
-        f"{animals}, {len(found.missing)} keypoints"
+        f"{animals}, {_many(len(found.missing), 'keypoint')}"
     )
     rows = [(name, f"{fraction:.1%}") for name, fraction in found.missing.items()]
     print_table(("keypoint", "not found"), rows)
@@ -156,9 +156,17 @@ def _show(found: ImportSummary) -> None:
         _show_labels(found.labels)
     for note in found.notes:
         write(f"pose: {note}")
-    write(
-        "nothing was written" if found.written is None else f"the recording is in {found.written}"
-    )
+    if found.written is None:
+        write("nothing was written")
+        return
+    write(f"the recording is in {found.written}")
+    if found.labels is not None:
+        out = unused(found.written.parent / "segmenter")
+        write_next("actions", "train", "--data", found.written, "--out", out)
+
+
+def _many(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _show_labels(report: LabelReport) -> None:
@@ -170,6 +178,7 @@ def _show_labels(report: LabelReport) -> None:
     for event in report.unmatched:
         write(f"labels: left out, as it has no counterpart: {event}")
     if report.overlapping:
-        write(f"labels: {report.overlapping:,} frames have several behaviours; left unlabelled")
+        have = "frame has" if report.overlapping == 1 else "frames have"
+        write(f"labels: {report.overlapping:,} {have} several behaviours; left unlabelled")
     for note in report.notes:
         write(f"labels: {note}")

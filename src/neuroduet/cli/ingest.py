@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from neuroduet.console import counted, print_table, write, write_json
+from neuroduet.console import counted, print_table, write, write_json, write_next
 from neuroduet.errors import UserError, unknown
 from neuroduet.options import AsJson, among, names
 
@@ -258,7 +258,7 @@ def _print(outcomes: Sequence[Outcome], out: Path, check: bool) -> None:
     said: dict[Status, str] = {
         "found": "looked at, nothing written",
         "written": f"written into {out}",
-        "there": "left as they were (replace them: --again)",
+        "there": "already there, not written anew (--again replaces)",
         "failed": "failed",
     }
     for status, text in said.items():
@@ -268,6 +268,8 @@ def _print(outcomes: Sequence[Outcome], out: Path, check: bool) -> None:
     for one in outcomes:
         if one.status == "failed":
             write(f"failed: {one.why}", stderr=True)
+    if counts["written"]:
+        write_next("inspect", out)
 
 
 def _print_found(one: Outcome) -> None:
@@ -276,5 +278,6 @@ def _print_found(one: Outcome) -> None:
     rows = [(name, text) for name, text in one.found.items.items()]
     rows += [(name, "missing") for name in one.found.missing]
     rows += [("left out", text) for text in one.found.dropped]
+    rows += [("note", text) for text in one.found.warnings]
     print_table((one.session, one.source), rows)
     write("")

@@ -49,8 +49,9 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write one page about a run, or a comparison of several."""
-    for path in (*runs, *([] if data is None else [data]), *(scores or [])):
-        require_data(path)
+    _require_sources(runs, scores or [])
+    if data is not None:
+        require_data(data)
     _require_page(out)
     actions = [run for run in runs if not (run / "config.yaml").is_file()]
     if scores and (actions or len(runs) > 1):
@@ -69,6 +70,15 @@ def report(
     write(f"the report is in {page} ({page.stat().st_size / 1e6:.1f} MB)")
     for sentence in missing:
         write(f"not shown: {sentence}", stderr=True)
+
+
+def _require_sources(runs: Sequence[Path], scores: Sequence[Path]) -> None:
+    """Check that there is something at the paths a page is made of."""
+    wanted = {run: "a run folder, the --out of train" for run in runs}
+    wanted |= dict.fromkeys(scores, "a score table (.csv) of evaluate or baselines")
+    for path, expected in wanted.items():
+        if not path.exists():
+            raise UserError(f"there is nothing at {path}; give {expected}")
 
 
 def _require_page(out: Path | None) -> None:

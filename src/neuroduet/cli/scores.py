@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuroduet.cli.paths import require_data, require_run
-from neuroduet.console import print_scores, question_progress, write, write_json
+from neuroduet.console import print_scores, question_progress, write, write_json, write_next
 from neuroduet.options import (
     AsJson,
     ConfigFile,
@@ -68,6 +68,8 @@ def evaluate(
             nulls=nulls,
         )
     _show(scores, path, as_json)
+    if not as_json and path == run / "scores.csv":  # the page shows the scores of the folder
+        write_next("report", run)
 
 
 def baselines(

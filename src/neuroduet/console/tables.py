@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
 
 from neuroduet.console.words import new_console, plain, write
 
-LEGIBLE = 6
-"""Letters of a long word that must stand side by side for it to be read."""
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+INDENT = 2
+"""Spaces before the later lines of a paragraph."""
 
 
 def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:
@@ -58,20 +65,6 @@ def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tu
 def _frames_row(session: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     shape = " x ".join(f"{size:,}" for size in found["shape"])
     return session, found["name"], shape, ", ".join(found["classes"]) or "-"
-
-
-def print_scores(scores: Any, models: Sequence[str] | None = None) -> None:
-    """Print the mean of each score over sessions, beside its null and oracle.
-
-    Args:
-        scores: Data frame with the columns of ``scores.csv``.
-        models: Show the primary scores of these, beside the best linear baseline, instead of
-            everything.
-    """
-    from neuroduet.report.headlines import brief_table
-    from neuroduet.report.tables import render_rich, summary_table
-
-    _print(render_rich(brief_table(scores, models) if models else summary_table(scores)))
 
 
 def print_run(run: Mapping[str, Any]) -> None:
@@ -178,38 +171,97 @@ def print_findings(findings: Iterable[Any]) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table of plain cells; on a terminal too narrow for it, a line per cell.
+    """Print a table of plain cells; on a terminal too narrow for its words, a paragraph per row.
 
     Args:
         header: Names of the columns.
         rows: A cell for each column.
     """
+    from rich.text import Text
+
+    cells = [[plain(cell) for cell in row] for row in rows]
+    table = laid_out(header, [[Text(cell) for cell in row] for row in cells])
+    if table is not None:
+        show(table)
+        return
+    for row in cells:
+        items = [
+            f"{name}: {cell}" if name else cell for name, cell in zip(header, row, strict=True)
+        ]
+        write(paragraph(items, new_console().width) + "\n")
+
+
+def laid_out(
+    header: Sequence[str], rows: Sequence[Sequence[Text]], numbers: int | None = None
+) -> Table | None:
+    """A table in which no word is broken, as wide as the terminal at most.
+
+    Args:
+        header: Names of the columns.
+        rows: A cell for each column; names are shown as they are, without markup.
+        numbers: First of the columns that hold numbers; none if not given.
+
+    Returns:
+        The table, or ``None`` if the terminal is too narrow for its words.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in header:
-        table.add_column(Text(name), overflow="fold")  # Text: brackets in names are no markup
-    cells = [[plain(cell) for cell in row] for row in rows]
-    if not _fits([header, *cells]):
-        for row in cells:
-            lines = [f"{name}: {cell}" for name, cell in zip(header, row, strict=True)]
-            write("\n".join([*lines, ""]))
-        return
-    for row in cells:
-        table.add_row(*map(Text, row))
-    _print(table)
+    columns = list(zip(header, *([cell.plain for cell in row] for row in rows), strict=True))
+    widths = _widths(columns, new_console().width - 2 * len(columns) + 1)
+    if widths is None:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for i, (name, width) in enumerate(zip(header, widths, strict=True)):
+        right = numbers is not None and i >= numbers
+        table.add_column(Text(name), width=width, justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
-def _fits(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether no column of a table would be narrower than its words, or a few letters of them."""
-    widest = [max((len(word) for cell in column for word in cell.split()), default=0)
-              for column in zip(*rows, strict=True)]  # fmt: skip
-    return sum(min(width, LEGIBLE) + 3 for width in widest) <= new_console().width
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Width of each column, at least that of its longest word; ``None`` if there is no room."""
+    least = [
+        max((cell_len(w) for cell in one for w in cell.split()), default=0) for one in columns
+    ]
+    most = [max(cell_len(line) for cell in one for line in cell.split("\n")) for one in columns]
+    widths, spare = list(least), room - sum(least)
+    if spare < 0:
+        return None
+    wanting = sorted(range(len(columns)), key=lambda i: most[i] - least[i])
+    for left, i in zip(range(len(columns), 0, -1), wanting, strict=True):
+        more = min(most[i] - least[i], spare // left)
+        widths[i], spare = widths[i] + more, spare - more
+    return widths
 
 
-def _print(table: Any) -> None:
+def paragraph(items: Iterable[str], width: int, between: str = "  ") -> str:
+    """Items one after another, on as many lines as they need, later lines indented.
+
+    Args:
+        items: Texts; short ones stay on one line.
+        width: Columns of a line.
+        between: What separates items.
+    """
+    kept = [one.replace(" ", "\xa0") if len(one) <= width - INDENT else one for one in items]
+    lines = wrap(
+        between.join(kept),
+        width,
+        subsequent_indent=" " * INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines).replace("\xa0", " ")
+
+
+def show(table: Table) -> None:
+    """Print a table, without its colours and the spaces around it when piped.
+
+    Args:
+        table: The table.
+    """
     console = new_console()
     if console.is_terminal:
         console.print(table)

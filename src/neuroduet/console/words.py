@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from itertools import chain, count
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,8 +18,8 @@ from rich.console import Console
 
 from neuroduet.plain import printable
 
-PIPED_WIDTH = 200
-"""Columns of a table that no terminal shows: wide, so that files and pipes get whole cells."""
+PIPED_WIDTH = 100_000
+"""Columns of a table that no terminal shows: files and pipes get whole cells, however long."""
 
 
 def write(text: str, *, stderr: bool = False) -> None:
@@ -40,6 +41,16 @@ def write_next(*words: str | Path) -> None:
     """
     if not is_quiet():
         write(f"next: neuroduet {' '.join(shlex.quote(str(word)) for word in words)}")
+
+
+def unused(path: Path) -> Path:
+    """A path of which there is nothing yet: as given, else ``first-2``, ``first-3`` and so on.
+
+    Args:
+        path: What a hint would best name, e.g. ``runs/first``.
+    """
+    others = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(one for one in chain([path], others) if not one.exists())
 
 
 def write_json(value: Any) -> None:

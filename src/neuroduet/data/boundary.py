@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import shlex
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,23 @@ def require_room(source: Path | str, claimed: int, stored: int) -> None:
             f"{source} claims {claimed:,} bytes of memory, but holds {stored:,}, expected at most "
             f"{DENSEST} times as many; it is damaged or made to fill the memory, get it again "
             "from where it was made"
+        )
+
+
+def require_no_nwb(file: h5py.File, path: Path) -> None:
+    """Refuse an NWB file where a recording is expected.
+
+    Args:
+        file: The open file.
+        path: Its path, for the message.
+
+    Raises:
+        UserError: It is NWB by its suffix, or says so itself.
+    """
+    if path.suffix == ".nwb" or "nwb_version" in file.attrs:
+        raise UserError(
+            f"{path} is an NWB file, expected a recording; make one of it with: "
+            f"neuroduet ingest {shlex.quote(str(path))} OUT"
         )
 
 

@@ -14,12 +14,15 @@ import numpy as np
 from torch_brain.data import ArrayDict, Data
 
 from neuroduet.atomic import replacing
+from neuroduet.config import BehaviourConfig
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.binning import finite_rows
-from neuroduet.data.boundary import reading, require_own_data
+from neuroduet.data.boundary import reading, require_no_nwb, require_own_data
 from neuroduet.data.columns import column, groups, pieces, scalar
+from neuroduet.data.drift import drift_of
 from neuroduet.data.pose import OBSERVATIONS, STATEMENTS, frame_groups, names_of
 from neuroduet.data.schema import (
+    SERIES,
     check,
     describe_behaviours,
     find_problems,
@@ -132,6 +135,7 @@ def load(path: Path | str, lazy: bool = True) -> Data:
 def _loaded_from(path: Path, lazy: bool) -> Data:
     try:
         with h5py.File(path, "r") as file:
+            require_no_nwb(file, path)
             require_own_data(file, path)
         return Data.load(path, lazy=lazy)
     except UserError:
@@ -139,10 +143,12 @@ def _loaded_from(path: Path, lazy: bool) -> Data:
     except OSError as error:
         raise UserError(f"{path} is damaged or incomplete ({error}); write it again") from error
     except Exception as error:
-        # torch_brain and h5py report what does not fit as whatever they stumble over.
+        # torch_brain and h5py report what does not fit as whatever they stumble over; what h5py
+        # says of a name that is not there would tell a reader nothing.
+        why = "" if isinstance(error, KeyError) else f" ({error})"
         raise UserError(
-            f"{path} is HDF5 but not a torch_brain recording ({error}); write it with "
-            "neuroduet.save, or with torch_brain"
+            f"{path} is HDF5 but not a torch_brain recording{why}; write it with neuroduet.save, "
+            "or make recordings of what laboratories and archives keep with neuroduet ingest"
         ) from error
 
 
@@ -179,7 +185,8 @@ def describe(path: Path | str) -> dict[str, Any]:
         ``session``, ``subject``, ``neural`` (``None`` where pose or features stand alone),
         ``units``, ``silent_units``, ``regions`` (units in each), ``rate_quantiles_hz`` (minimum,
         quartiles, maximum; ``None`` for traces), ``duration_s``, ``bin_size_s``, ``trials``,
-        ``behaviours`` (name, source, kind, per and the missing fraction of each), ``frames``
+        ``behaviours`` (name, source, kind, per, the missing fraction and
+        :func:`~neuroduet.data.drift.drift_of` of each), ``frames``
         (pose, features, labels and actions: shape, and names of classes) and ``problems`` (empty
         if it can be used).
 
@@ -266,8 +273,16 @@ def _describe_behaviours(recording: Data) -> list[dict[str, Any]]:
         if found is not None:
             missing = [_missing(piece, behaviour.per) for piece in pieces(column(*found))]
             fraction = float(np.concatenate(missing).mean()) if missing else 1.0
-            rows.append({**behaviour.model_dump(), "missing": fraction})
+            row = {**behaviour.model_dump(), "missing": fraction}
+            rows.append(row | {"drift": _drift(behaviour, *found)})
     return rows
+
+
+def _drift(behaviour: BehaviourConfig, group: ArrayDict, field: str) -> float | None:
+    if (behaviour.kind, behaviour.per) != ("continuous", "bin") or not isinstance(group, SERIES):
+        return None
+    times_s = np.asarray(group.timestamps, dtype=np.float64)
+    return drift_of(times_s, np.asarray(column(group, field)[...], dtype=np.float64))
 
 
 def _missing(values: np.ndarray, per: str) -> np.ndarray:

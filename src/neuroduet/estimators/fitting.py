@@ -114,15 +114,12 @@ def divide(n_trials: int, fraction: float, seed: int) -> Shaped[np.ndarray, " W"
         ``train`` or ``valid`` for each.
 
     Raises:
-        UserError: The fraction is not in [0, 1) or leaves nothing to train on, or the seed is
-            negative.
+        UserError: The fraction is not in [0, 1) or leaves nothing to train on.
     """
     if not 0 <= fraction < 1:
         raise UserError(
             f"validation_fraction is {fraction}, expected a share of the trials from 0 to below 1"
         )
-    if seed < 0:
-        raise UserError(f"seed is {seed}, expected a whole number from 0 on; choose another")
     n_valid = max(1, round(fraction * n_trials)) if fraction else 0
     if n_trials - n_valid < 1:
         raise UserError(

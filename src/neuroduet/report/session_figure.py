@@ -63,7 +63,8 @@ def session_dots(
         labels = [short(name, 24) for name in names] if i % COLUMNS == 0 else []
         axes.set_yticks(range(len(labels)), labels)
     figure.legend(handles=_handles(main), loc="outside upper left", ncols=5)
-    total = scores["session"].nunique()
+    # The read-out of regions names sessions in a way of its own where there is only one.
+    total = scores.loc[scores["task"] != "regions", "session"].nunique()
     some = (
         f" {len(names)} of {total} sessions, evenly from best to worst."
         if total > len(names)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from neuroduet.errors import UserError
 from neuroduet.types import Score
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 COLUMNS = tuple(field.name for field in fields(Score))
 QUESTION = ["task", "target", "metric"]
@@ -146,38 +142,6 @@ def uneven_models(scores: pd.DataFrame) -> list[str]:
         for name in model_columns(by_session)
         if bool(((counts[name] > 0) & (counts[name] < sessions)).any())
     ]
-
-
-def render_rich(table: pd.DataFrame) -> Table:
-    """A table for the terminal, the best model of each row in bold.
-
-    Args:
-        table: See :func:`summary_table` or :func:`session_table`.
-
-    Returns:
-        A rich table; names are shown as they are, without markup.
-    """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    rendered = Table(box=box.SIMPLE_HEAD)
-    for name in table.index.names:
-        rendered.add_column(str(name), overflow="fold")
-    for name in table.columns:
-        rendered.add_column(Text(str(name)), justify="right", overflow="fold")
-    for key, row in table.iterrows():
-        best = best_models(row)
-        names = [Text(str(part)) for part in (key if isinstance(key, tuple) else (key,))]
-        cells = [
-            Text(
-                str(int(row[column])) if column == "sessions" else number(row[column]),
-                style="bold" if column in best else "",
-            )
-            for column in table.columns
-        ]
-        rendered.add_row(*names, *cells)
-    return rendered
 
 
 def _tidy(scores: pd.DataFrame) -> pd.DataFrame:

@@ -131,6 +131,41 @@ def test_a_mapping_chooses_the_behaviours(whole: Path, tmp_path: Path) -> None:
         read(whole, mapping=mapping)
 
 
+def test_a_mapping_offers_the_speed_of_a_series(copy: Path, tmp_path: Path) -> None:
+    times = np.arange(0, 60, 1 / 30)
+    with h5py.File(copy, "a") as file:
+        series = file[WHEEL]
+        replace(series, "timestamps", times)
+        replace(series, "data", np.stack([3.0 * times, -4.0 * times], axis=1))
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text("behaviours: {running: {series: wheel, speed: true}, where: wheel}\n")
+    found = read(copy, mapping=mapping)
+    assert found.behaviours.name.tolist() == ["running", "where"]
+    source = found.behaviours.source.tolist()[0]
+    speed = getattr(found, source.partition(".")[0]).values
+    np.testing.assert_allclose(speed[1000:-1000], 5.0, rtol=1e-3)
+    assert found.wheel.values.shape == (len(times), 2)
+    mapping.write_text("behaviours: {running: {series: trials.choice, speed: true}}\n")
+    with pytest.raises(UserError, match=r"series of the behaviour 'running'"):
+        read(copy, mapping=mapping)
+
+
+def test_a_series_that_drifts_is_told_unless_its_speed_is_taken(
+    copy: Path, tmp_path: Path
+) -> None:
+    times = np.arange(0, 120, 1 / 30)
+    with h5py.File(copy, "a") as file:
+        replace(file[WHEEL], "timestamps", times)
+        replace(file[WHEEL], "data", 3.0 * times)
+    (said,) = READER.inspect(copy, ReadOptions()).warnings
+    assert said.startswith("wheel drifts slowly")
+    mapping = tmp_path / "map.yaml"
+    for series, names in (("wheel", ["where"]), ("{series: wheel, speed: true}", [])):
+        mapping.write_text(f"behaviours: {{where: {series}}}\n")
+        found = READER.inspect(copy, ReadOptions(mapping=mapping)).warnings
+        assert [one.split()[0] for one in found] == names
+
+
 def test_a_series_with_a_rate_and_a_conversion_is_put_on_the_clock(copy: Path) -> None:
     with h5py.File(copy, "a") as file:
         series = file[WHEEL]

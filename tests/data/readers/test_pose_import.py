@@ -116,6 +116,8 @@ def test_the_command_prints_counts_and_writes(tmp_path: Path) -> None:
     assert "6 frames at 30 Hz, one animal, 3 keypoints" in said
     assert "4 of 6 frames labelled" in said
     assert "tail base" in said
+    segmenter = tmp_path / "segmenter"
+    assert f"next: neuroduet actions train --data {out} --out {segmenter}\n" in said
     assert out.is_file()
 
 
@@ -124,6 +126,7 @@ def test_check_says_what_was_found_and_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     said = command("--pose", pose, "--labels", labels, "--out", out, "--rate", 30, "--check")
     assert "nothing was written" in said
+    assert "next:" not in said
     assert "rear" in said
     assert not out.exists()
 

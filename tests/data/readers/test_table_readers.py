@@ -16,6 +16,7 @@ from scipy.io import savemat
 from torch_brain.data import Data
 
 from neuroduet.data.readers.reader import ReadOptions
+from neuroduet.data.readers.speed import speed_of
 from neuroduet.data.readers.tables import MatReader, NpzReader
 from neuroduet.errors import UserError
 
@@ -183,6 +184,31 @@ def test_units_can_be_chosen(tmp_path: Path) -> None:
     assert found.units.id.tolist() == ["b", "d"]
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_behaviour_can_be_the_speed_of_an_array(tmp_path: Path, writer: str) -> None:
+    arrays, mapping = events()
+    times = arrays["when"] = np.arange(0, 90, 0.01)
+    arrays["speed"] = 100 + 2 / np.pi * np.sin(np.pi * times)
+    mapping["behaviours"]["speed"] |= {"speed": True}
+    found = read(writer, tmp_path, arrays, mapping)
+    (source,) = found.behaviours.source.tolist()
+    group, _, field = source.partition(".")
+    series = getattr(found, group)
+    expected = 2 * np.abs(np.cos(np.pi * series.timestamps))
+    inner = slice(500, -500)
+    np.testing.assert_allclose(getattr(series, field)[inner], expected[inner], atol=0.02)
+
+
+def test_speed_is_missing_beside_what_is_missing() -> None:
+    times = np.arange(0, 10, 0.1)
+    position = np.where((times > 4.05) & (times < 4.95), np.nan, times)
+    grid, speed = speed_of(times, position, "x")
+    lost = np.isnan(speed)
+    assert lost[(grid > 4.1) & (grid < 4.9)].all()
+    assert not lost[(grid < 3.9) | (grid > 5.1)].any()
+    np.testing.assert_allclose(speed[(grid > 1) & (grid < 3.5)], 1.0, rtol=1e-3)
+
+
 def test_looking_says_what_is_used_and_what_is_not(tmp_path: Path) -> None:
     arrays, mapping = binned()
     path = tmp_path / "map.yaml"
@@ -245,6 +271,18 @@ EVENTS: dict[str, tuple[Callable[[Arrays, Mapping], object], str]] = {
     "trials end first": (change("off", lambda v: v - 9_000), "do not end after they start"),
     "ends too few": (change("off", lambda v: v[:-1]), "expected one per trial"),
     "behaviour unsorted": (change("when", lambda v: v[::-1]), "is not sorted"),
+    "speed of bins": (
+        say("behaviours", {"speed": {"array": "speed", "speed": True}}),
+        "needs the times",
+    ),
+    "speed of text": (
+        say("behaviours", {"speed": {"array": "name", "times": "when", "speed": True}}),
+        "expected numbers",
+    ),
+    "speed of nothing": (
+        say("behaviours", {"speed": {"array": "t", "times": "when", "speed": True}}),
+        "500 samples but 900 times",
+    ),
     "behaviour too short": (change("speed", lambda v: v[:-1]), "one value per time"),
 }
 

@@ -9,37 +9,23 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
 
 from neuroduet.data.boundary import require_own_data
-from neuroduet.data.readers.assembly import Offer, assemble, require_one_clock
+from neuroduet.data.readers.assembly import assemble, require_one_clock
 from neuroduet.data.readers.hdf5_files import opened, text_of
 from neuroduet.data.readers.mapping import read_mapping
 from neuroduet.data.readers.naming import ascii_text
+from neuroduet.data.readers.nwb_behaviours import NwbChoice, add_speeds, drifting, offers_of
 from neuroduet.data.readers.nwb_series import NwbSeries, find_series, read_series
 from neuroduet.data.readers.nwb_tables import NwbTrials, read_trials
 from neuroduet.data.readers.nwb_units import has_spikes, read_units, unit_table
 from neuroduet.data.readers.pose_ndx import pose_containers, read_ndx_pose
 from neuroduet.data.readers.reader import Found, ReadOptions
-from neuroduet.data.schema import KNOWN_SOURCES
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError
 
 SUFFIXES = (".nwb", ".h5", ".hdf5")
 _URL = re.compile(r"^(https?):/+")
-
-
-class NwbChoice(BaseModel):
-    """What a mapping file may say of an NWB file.
-
-    Attributes:
-        behaviours: Source of each behaviour to offer, ``trials.<column>`` or the name of a time
-            series. All series, and the trial columns whose names are known, if not given.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    behaviours: dict[str, str] | None = None
 
 
 class NwbReader:
@@ -67,7 +53,7 @@ class NwbReader:
         return found
 
     def inspect(self, path: Path, options: ReadOptions) -> Found:
-        """What a file holds; of the units only the table is read, of series nothing.
+        """What a file holds; of the units only the table is read, of a URL no series.
 
         Raises:
             UserError: The file is damaged, or is no NWB file.
@@ -82,6 +68,7 @@ class NwbReader:
                 items=items,
                 missing=tuple(one for one in expected if one not in items),
                 dropped=dropped,
+                warnings=() if _is_url(path) else drifting(file, _choice(options), source),
             )
 
     def read(self, path: Path, options: ReadOptions) -> Data:
@@ -91,9 +78,7 @@ class NwbReader:
             UserError: Something is damaged or does not fit, or nothing can be modelled.
         """
         source = _said(path)
-        choice = NwbChoice()
-        if options.mapping is not None:
-            choice = read_mapping(options.mapping, NwbChoice)
+        choice = _choice(options)
         with _nwb(path) as file:
             session, subject = _session(file, path, options), _subject(file)
             units = read_units(file, source, options) if has_spikes(file) else None
@@ -102,6 +87,7 @@ class NwbReader:
             poses = pose_containers(file)
         if poses and not _is_url(path):
             groups |= _pose(path, tuple(poses), options.pose_likelihood)
+        add_speeds(groups, choice, source)
         if units is None and "pose" not in groups:
             raise UserError(
                 f"{source} holds neither units.spike_times nor a pose, expected one of them; give "
@@ -119,8 +105,12 @@ class NwbReader:
             subject=subject,
             events=None if units is None else units.events,
             groups=groups,
-            offers=_offers(groups, choice, options.mapping),
+            offers=offers_of(groups, choice, options.mapping),
         )
+
+
+def _choice(options: ReadOptions) -> NwbChoice:
+    return NwbChoice() if options.mapping is None else read_mapping(options.mapping, NwbChoice)
 
 
 def _files(path: Path) -> list[Path]:
@@ -224,44 +214,6 @@ def _pose(path: Path, containers: tuple[str, ...], likelihood: float) -> dict[st
         ),
         "keypoints": ArrayDict(name=np.array([ascii_text(name) for name in tracks.keypoints])),
     }
-
-
-def _offers(
-    groups: dict[str, ArrayDict], choice: NwbChoice, mapping: Path | None
-) -> tuple[Offer, ...]:
-    """Behaviours: all series and the known columns of trials, or what the mapping says."""
-    series = [name for name, group in groups.items()
-              if isinstance(group, IrregularTimeSeries) and "values" in group]  # fmt: skip
-    if choice.behaviours is not None:
-        return tuple(_chosen(name, given, groups, series, str(mapping))
-                     for name, given in choice.behaviours.items())  # fmt: skip
-    offers = [
-        Offer(name=name, source=f"{name}.values", kind="continuous", per="bin") for name in series
-    ]
-    trials = groups.get("trials", ArrayDict())
-    named = set(series)
-    for known, (name, kind, per) in KNOWN_SOURCES.items():
-        group, _, field = known.partition(".")
-        if group == "trials" and field in trials and name not in named:
-            named.add(name)
-            offers.append(Offer(name=name, source=known, kind=kind, per=per))
-    return tuple(offers)
-
-
-def _chosen(
-    name: str, given: str, groups: dict[str, ArrayDict], series: list[str], mapping: str
-) -> Offer:
-    trials = groups.get("trials", ArrayDict())
-    columns = [f"trials.{field}" for field in trials.keys()]  # noqa: SIM118
-    if given in series:
-        return Offer(name=name, source=f"{given}.values", kind="continuous", per="bin")
-    if given not in columns:
-        raise unknown(f"source of the behaviour '{name}' in {mapping}", given, series + columns)
-    values = np.asarray(getattr(trials, given.partition(".")[2]))
-    many = values.dtype.kind == "f" and len(np.unique(values[np.isfinite(values)])) > 20
-    return Offer(
-        name=name, source=given, kind="continuous" if many else "categorical", per="trial"
-    )
 
 
 def _describe(

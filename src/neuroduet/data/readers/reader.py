@@ -57,6 +57,7 @@ class Found:
         items: What was found, in words: ``{"spikes": "2 probes, 512 units, 9.8 M spikes"}``.
         missing: What a reader of this kind looks for and did not find.
         dropped: What is there and will not be read, each with its reason.
+        warnings: What can be read but is of little use as it is, each with a remedy.
     """
 
     source: str
@@ -64,6 +65,7 @@ class Found:
     items: dict[str, str]
     missing: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -8,16 +8,18 @@ import numpy as np
 from torch_brain.data import Data
 
 from neuroduet.data.arrays import from_arrays
+from neuroduet.data.drift import drift_of, drift_said
 from neuroduet.data.readers.assembly import kept_units, region_columns, require_unit_ids
 from neuroduet.data.readers.naming import ascii_text, field_name
 from neuroduet.data.readers.reader import ReadOptions
+from neuroduet.data.readers.speed import speed_of
 from neuroduet.data.readers.table_activity import (
     TableActivity,
     TableArrays,
     read_activity,
     read_values,
 )
-from neuroduet.data.readers.table_mapping import Values
+from neuroduet.data.readers.table_mapping import Behaviour
 from neuroduet.errors import UserError
 
 
@@ -60,6 +62,27 @@ def build(given: TableArrays, *, session: str, options: ReadOptions) -> Data:
         )
     except UserError as error:
         raise UserError(f"{given.path}: {error}") from error
+
+
+def drifting(given: TableArrays) -> tuple[str, ...]:
+    """A sentence about each behaviour with times of its own that drifts.
+
+    Args:
+        given: File, mapping and arrays.
+
+    Raises:
+        UserError: Times are no times.
+    """
+    said = []
+    for name, values in given.mapping.behaviours.items():
+        found = given.arrays[f"behaviours.{name}"]
+        if values.times is None or values.speed or isinstance(found, list):
+            continue
+        times_s = given.seconds(f"behaviours.{name}.times", values.times)
+        if found.dtype.kind == "f" and found.ndim and len(found) == len(times_s):
+            share = drift_of(times_s, found.astype(np.float64))
+            said += [] if share is None else [drift_said(name, share)]
+    return tuple(said)
 
 
 def _units(
@@ -107,7 +130,7 @@ def _trials(given: TableArrays) -> dict[str, np.ndarray] | None:
     return times
 
 
-def _behaviour(given: TableArrays, name: str, values: Values) -> Any:
+def _behaviour(given: TableArrays, name: str, values: Behaviour) -> Any:
     what = f"behaviours.{name}"
     found = read_values(given, what, values)
     if values.times is None:
@@ -117,4 +140,12 @@ def _behaviour(given: TableArrays, name: str, values: Values) -> Any:
             f"{given.place(what)} is given by trial, expected one array beside its times; leave "
             "out times, or lengths"
         )
-    return given.seconds(f"{what}.times", values.times), found
+    times_s = given.seconds(f"{what}.times", values.times)
+    if not values.speed:
+        return times_s, found
+    if found.dtype.kind not in "fiu" or not found.ndim:
+        raise UserError(
+            f"{given.place(what)} holds {found.dtype}, expected numbers to take the speed of; "
+            "leave speed out"
+        )
+    return speed_of(times_s, found.astype(np.float64), given.place(what))

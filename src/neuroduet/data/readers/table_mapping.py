@@ -68,6 +68,25 @@ class Values(_Section):
 ValuesOrName = Annotated[Values, BeforeValidator(_short)]
 
 
+class Behaviour(Values):
+    """Where a behaviour stands.
+
+    Attributes:
+        speed: Whether it is a position whose speed is the behaviour.
+    """
+
+    speed: bool = False
+
+    @model_validator(mode="after")
+    def _has_times(self) -> Behaviour:
+        if self.speed and self.times is None:
+            raise ValueError("speed: true needs the times of the samples, give times")
+        return self
+
+
+BehaviourOrName = Annotated[Behaviour, BeforeValidator(_short)]
+
+
 class Spikes(_Section):
     """Spike times.
 
@@ -118,7 +137,7 @@ class TableMapping(_Section):
     traces: ValuesOrName | None = None
     units: dict[str, str] = Field(default_factory=dict)
     trials: TrialTimes | None = None
-    behaviours: dict[str, ValuesOrName] = Field(default_factory=dict)
+    behaviours: dict[str, BehaviourOrName] = Field(default_factory=dict)
     split: str | None = None
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from neuroduet.data.readers.mat_files import Value, mat_names, read_mat
 from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.data.readers.table_activity import TableArrays
-from neuroduet.data.readers.table_arrays import build
+from neuroduet.data.readers.table_arrays import build, drifting
 from neuroduet.data.readers.table_mapping import TableMapping
 from neuroduet.errors import UserError, unknown
 
@@ -72,6 +72,7 @@ class TableReader:
                 for name in self.names(path)
                 if name not in used
             ),
+            warnings=drifting(TableArrays(path=path, mapping=mapping, arrays=arrays)),
         )
 
     def read(self, path: Path, options: ReadOptions) -> Data:
