@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -232,7 +233,13 @@ def test_the_command_prints_one_line_and_ends_with_control_c(tmp_path: Path) -> 
     command = [sys.executable, "-m", "neuroduet", "view", str(path), "--no-browser", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # Tests that run in the background of a shell ignore Ctrl-C, and so would their children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as running:
         try:
             assert running.stdout is not None
