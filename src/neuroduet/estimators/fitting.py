@@ -30,6 +30,7 @@ from neuroduet.tasks.collect import collect
 from neuroduet.tasks.known import as_predictor
 from neuroduet.training.fit import train
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run
+from neuroduet.training.threads import using_threads
 from neuroduet.types import Behaviour, Predictor, SessionInfo
 
 SESSION = "trials"
@@ -202,12 +203,8 @@ def _flat(recording: Data) -> frozenset[str]:
 @contextmanager
 def _as_before() -> Iterator[None]:
     """Training seeds torch and sets its threads; the caller's are as before when it ends."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+    with torch.random.fork_rng(devices=[]), using_threads(None):
+        yield
 
 
 @contextmanager

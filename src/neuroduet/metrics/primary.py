@@ -15,7 +15,8 @@ DETAILED_TASKS = ("encoding_from", "decoding_by_region")
 QUESTION = ["task", "target", "metric"]
 """Columns that say what a score is of."""
 
-_CHANNEL = re.compile(r"\[\d+\]$")
+CHANNEL = re.compile(r"\[\d+\]$")
+"""Ending of a target that is one channel of a behaviour."""
 
 
 def primary(table: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -36,7 +37,7 @@ def primary(table: pd.DataFrame) -> list[tuple[str, str, str]]:
     targets = dict.fromkeys(table[QUESTION[:2]].itertuples(index=False, name=None))
     found = []
     for task, target in targets:
-        if task in DETAILED_TASKS or _CHANNEL.search(target):
+        if task in DETAILED_TASKS or CHANNEL.search(target):
             continue
         metrics = [name for name in PRIMARY_METRICS if (task, target, name) in known]
         found += [(task, target, name) for name in metrics[:1]]

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from neuroduet.report.headlines import CHANNEL, PRIMARY_METRICS, Headline
+from neuroduet.metrics.primary import CHANNEL, PRIMARY_METRICS
+from neuroduet.report.headlines import Headline
 from neuroduet.report.style import (
     GREY,
     INK,

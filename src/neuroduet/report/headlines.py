@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from neuroduet.metrics.primary import DETAILED_TASKS, PRIMARY_METRICS
+from neuroduet.metrics.primary import CHANNEL, DETAILED_TASKS, PRIMARY_METRICS
 from neuroduet.report.tables import REFERENCES, TRIVIAL_MODELS, select, summary_table
 from neuroduet.tasks.crossval_tables import LINEAR_MODELS
 
 NETWORK_MODELS = ("mlp", "lstm")
 """Baselines that see the same inputs and are not linear: columns of their own, no rivals."""
-
-CHANNEL = re.compile(r"\[\d+\]$")
-"""Ending of a target that is one channel of a behaviour."""
 
 
 @dataclass(frozen=True, kw_only=True)
