@@ -17,7 +17,7 @@ ROOMS = (
     {"errors", "types"},
     {"atomic", "migration", "plugins"},
     {"plain"},
-    {"config", "catalogue", "remote"},
+    {"config", "catalogue", "ray_start", "remote"},
     {"presets", "data", "sharing"},
     {"simulate", "ingest"},
     {"masking"},

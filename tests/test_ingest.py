@@ -95,6 +95,7 @@ def test_the_answer_as_json_holds_everything(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_ray")
 def test_workers_write_the_same_as_one_process(
     simulated: Data, tree: Path, tmp_path: Path
 ) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -282,14 +281,11 @@ def _made_folders(wanted: set[Path]) -> list[Path]:
 
 
 def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:
-    # Ray must neither phone home nor open a page in the network.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    started = not ray.is_initialized()
-    if started:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=40)
-    try:
+    from neuroduet.ray_start import local_ray
+
+    with nullcontext() if ray.is_initialized() else local_ray(workers):
         convert = ray.remote(num_cpus=1)(_convert)
         pending = {convert.remote(job): at for at, job in enumerate(jobs)}
         while pending:
@@ -299,6 +295,3 @@ def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outc
                 yield at, ray.get(ready[0])
             except ray.exceptions.RayError as error:
                 yield at, _failed(jobs[at], error)
-    finally:
-        if started:
-            ray.shutdown()

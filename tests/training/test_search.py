@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from tiny_runs import SMALL, checkpoint, metrics, model_weights, same, tiny, wri
 from neuroduet import cli
 from neuroduet.config import load_config
 from neuroduet.errors import UserError
+from neuroduet.ray_start import AUTHENTICATION
 from neuroduet.report.search import search_figure
 from neuroduet.training import tuning
 from neuroduet.training.fit import train
@@ -389,21 +390,6 @@ COMMAND = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def only_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray at a time: two that start together on few cores wait for each other's processes."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (shared / "ray.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_ray")
 def test_a_search_with_two_workers_from_the_command_line(
@@ -417,9 +403,10 @@ def test_a_search_with_two_workers_from_the_command_line(
     seed = seed_for(RATES, "training.learning_rate", [GOOD, GOOD, STUCK, WILD])
     words = ["search", "--data", str(recordings), "--out", "out", "--seed", str(seed), *COMMAND]
     # A process of its own: Ray keeps the first token it sees for the life of a process.
+    bare = {key: value for key, value in os.environ.items() if key not in AUTHENTICATION}
     said = subprocess.run(
         [sys.executable, "-m", "neuroduet", *words],
-        env={**os.environ, "HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+        env={**bare, "HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
@@ -445,24 +432,6 @@ def test_a_search_with_two_workers_from_the_command_line(
     assert f"next: neuroduet evaluate out/{best['run']} --data {recordings}\n" in said.stdout
     assert f"trial 4 failed: {rows[3]['message']}" in said.stderr
     assert load_config("out/best.yaml").training.learning_rate == GOOD
-
-
-def test_a_ray_of_our_own_has_a_token_of_its_own_and_leaves_a_set_one_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for key in tuning.AUTHENTICATION:
-        monkeypatch.setenv(key, "")  # so that it is put back afterwards
-        monkeypatch.delenv(key)
-    tuning._use_own_token()
-    token = os.environ["RAY_AUTH_TOKEN"]
-    assert len(token) == 64
-    tuning._use_own_token()
-    assert os.environ["RAY_AUTH_TOKEN"] == token
-    for key in tuning.AUTHENTICATION:
-        monkeypatch.delenv(key, raising=False)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/of/the/user")
-    tuning._use_own_token()
-    assert "RAY_AUTH_TOKEN" not in os.environ
 
 
 @pytest.mark.slow

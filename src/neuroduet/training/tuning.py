@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import secrets
-import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +15,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from neuroduet.errors import UserError
+from neuroduet.ray_start import environment, joined_ray, local_ray
 from neuroduet.training.trials import Machines, Search, trial_run
 
 GRACE, REDUCTION = 1, 2
@@ -28,23 +24,13 @@ GRACE, REDUCTION = 1, 2
 NO_LIMIT = 2**30
 """Validations after which ASHA would end every trial: trials end by their own budget."""
 
-STORE_BYTES = 100 * 2**20
-"""Ray's shared memory: trials read their data themselves, and Ray would take a third of it all."""
-
-ANSWER_S = 10.0
-"""Time in which a cluster must answer."""
-
-AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-
 QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
-"""Nothing is sent anywhere, no logs beside the run folders, and Ctrl-C interrupts."""
+"""Tune leaves no logs beside the run folders, and Ctrl-C interrupts."""
 
 TrainTrial = Callable[[int, Callable[[int, float], None]], None]
 Record = Callable[[int, str, str], None]
@@ -172,94 +158,20 @@ def connected(machines: Machines, cpus: int) -> Iterator[None]:
     Raises:
         UserError: The cluster cannot be reached, or there are too few GPUs.
     """
-    with _environment(QUIET), _short_folder() as folder:
-        try:
-            if machines.address is None:
-                _start(machines, cpus, folder)
-            else:
-                _join(machines.address)
-            yield
-        finally:
-            ray.shutdown()
+    with environment(QUIET):
+        if machines.address is not None:
+            with joined_ray(machines.address):
+                yield
+        else:
+            with local_ray(machines.workers * cpus):
+                _require_gpus(machines.gpus)
+                yield
 
 
-def _start(machines: Machines, cpus: int, folder: Path) -> None:
-    _use_own_token()
-    try:
-        _start_ray(machines.workers * cpus, folder)
-    except RuntimeError:
-        # On a busy machine Ray's own processes may need longer than it waits for them.
-        ray.shutdown()
-        try:
-            _start_ray(machines.workers * cpus, folder)
-        except RuntimeError as error:
-            raise UserError(
-                f"Ray does not start on this machine ({' '.join(str(error).split())}); try again "
-                "when fewer programs run, or give the --address of a cluster"
-            ) from None
+def _require_gpus(wanted: float) -> None:
     found = ray.cluster_resources().get("GPU", 0.0)
-    if machines.gpus > found:  # Ray would wait for ever
+    if wanted > found:  # Ray would wait for ever
         raise UserError(
-            f"a trial is to have {machines.gpus:g} GPUs, and this machine has {found:g}; lower "
+            f"a trial is to have {wanted:g} GPUs, and this machine has {found:g}; lower "
             "--gpus-per-trial, or give the --address of a cluster"
         )
-
-
-def _start_ray(cpus: int, folder: Path) -> None:
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=STORE_BYTES,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        _temp_dir=str(folder),
-    )
-
-
-def _use_own_token() -> None:
-    """Let only this process and its trials use its Ray; what the user set stays.
-
-    Without one, Ray would save a token in the home folder. It keeps the first for the life of the
-    process, and so do we; that tokens are asked for at all it decides itself, when imported.
-    """
-    if not any(key in os.environ for key in AUTHENTICATION):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def _join(address: str) -> None:
-    try:
-        if address != "auto":  # Ray would try for minutes where nobody answers
-            host, _, port = address.removeprefix("ray://").rpartition(":")
-            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"no Ray cluster at '{address}' lets us in ({reason}); give host:port of one that is "
-            "running, with its token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH) if it has one, "
-            "or leave --address out to use this machine"
-        ) from None
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the time of the search; those that the user set stay."""
-    added = {key: value for key, value in values.items() if key not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for key in added:
-            os.environ.pop(key, None)
-
-
-@contextmanager
-def _short_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets, whose names may have a hundred letters: not in a deep one."""
-    place = "/tmp" if os.name == "posix" else None
-    folder = Path(tempfile.mkdtemp(prefix=f"nd-{os.getpid()}-", dir=place))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
