@@ -37,7 +37,7 @@ demo: $(INSTALLED)
 # One thread per worker: threads that outnumber the cores make every test slower.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest \
-	  -n auto --maxprocesses=4 --jaxtyping-packages=neuroduet,beartype.beartype $(PYTEST_ARGS)
+	  -n auto --maxprocesses=4 --dist worksteal --jaxtyping-packages=neuroduet,beartype.beartype $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -17,15 +17,16 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from side_by_side import run_all
 
 from neuroduet.config import Config, DataConfig, override
 from neuroduet.data.session import open_sessions
 from neuroduet.presets import duet, neds
 from neuroduet.simulate import simulate
-from neuroduet.tasks.evaluate import evaluate
-from neuroduet.tasks.run import baselines, evaluate_run, score_table
+from neuroduet.tasks.evaluate import score_predictors
+from neuroduet.tasks.run import evaluate, score_baselines, score_table
 from neuroduet.training.files import write_text
-from neuroduet.training.fit import run_jobs, train
+from neuroduet.training.fit import train
 from neuroduet.training.runs import Ensemble, load_run
 
 TASKS = ["encoding", "decoding"]
@@ -56,9 +57,9 @@ def main() -> None:
     if not data.exists():
         simulate(data, given.sessions, given.world, "medium")
     names = sorted(path.stem for path in data.glob("*.h5"))[: given.sessions]
-    run_jobs([(_baselines, (data, given.out, name)) for name in names])
-    run_jobs(_single_runs(given, data, names))
-    run_jobs([(_ensemble, (data, given.out, name)) for name in names])
+    run_all([(_baselines, (data, given.out, name)) for name in names])
+    run_all(_single_runs(given, data, names))
+    run_all([(_ensemble, (data, given.out, name)) for name in names])
     for name in names[: given.neds_sessions] if given.neds_minutes else []:
         config = _budget(neds(), given.neds_minutes, ["training.threads=null"])
         _fit(config, data, given.out / "neds" / name, name)
@@ -87,14 +88,14 @@ def _fit(config: Config, data: Path, out: Path, name: str) -> Path:
     if not (out / "scores.csv").exists():
         if not (out / "config.yaml").exists():
             train(config, data, out, [name])
-        evaluate_run(out, data, [name], TASKS)
+        evaluate(out, data, [name], TASKS)
     return out
 
 
 def _ensemble(data: Path, out: Path, name: str) -> Path:
     """Score the seeds of a session together."""
     members = [load_run(path) for path in sorted(out.glob(f"duet/{name}-*"))]
-    found = evaluate(
+    found = score_predictors(
         [Ensemble("ensemble", members)], open_sessions(data, DataConfig(), [name]), TASKS
     )
     path = out / "ensemble" / name / "scores.csv"
@@ -105,7 +106,7 @@ def _ensemble(data: Path, out: Path, name: str) -> Path:
 def _baselines(data: Path, out: Path, name: str) -> Path:
     path = out / "baselines" / f"{name}.csv"
     if not path.exists():
-        baselines(data, path, [name])
+        score_baselines(data, path, [name])
     return path
 
 

@@ -17,13 +17,14 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from side_by_side import run_all
 
 from neuroduet.config import Config, override
 from neuroduet.presets import MTM_SCHEMES, mtm, ndt1
 from neuroduet.simulate import simulate
-from neuroduet.tasks.run import baselines, evaluate_run
+from neuroduet.tasks.run import evaluate, score_baselines
 from neuroduet.tasks.task import ActivityOptions
-from neuroduet.training.fit import run_jobs, train
+from neuroduet.training.fit import train
 
 ROWS: dict[str, Callable[[], Config]] = {
     **{scheme: lambda scheme=scheme: ndt1(scheme) for scheme in ("temporal", *MTM_SCHEMES)},
@@ -59,7 +60,7 @@ def main() -> None:
     jobs: list[tuple[Callable[..., Path], tuple]] = [
         (_fit, (row, data, given.out, name, given.steps)) for name in names for row in ROWS
     ]
-    run_jobs([*jobs, *((_linear, (data, given.out, name)) for name in names)])
+    run_all([*jobs, *((_linear, (data, given.out, name)) for name in names)])
     scores = _collect(given.out, names)
     scores.to_csv(given.out / "scores.csv", index=False)
     Console().print(_table(scores))
@@ -73,14 +74,14 @@ def _fit(row: str, data: Path, out: Path, name: str, steps: int) -> Path:
         config = override(ROWS[row](), [*settings, "training.threads=1"])
         if not (run / "model" / "config.json").exists():
             train(config, data, run, [name])
-        evaluate_run(run, data, [name], ["activity", "decoding"], options=FOLDS)
+        evaluate(run, data, [name], ["activity", "decoding"], options=FOLDS)
     return run
 
 
 def _linear(data: Path, out: Path, name: str) -> Path:
     path = out / "linear" / f"{name}.csv"
     if not path.exists():
-        baselines(data, path, [name], options=FOLDS)
+        score_baselines(data, path, [name], options=FOLDS)
     return path
 
 

@@ -20,7 +20,7 @@ from rich.table import Table
 from neuroduet.config import Config, override
 from neuroduet.presets import duet
 from neuroduet.simulate import simulate
-from neuroduet.tasks.run import evaluate_run
+from neuroduet.tasks.run import evaluate
 from neuroduet.tasks.task import ActivityOptions
 from neuroduet.training.finetune import finetune
 from neuroduet.training.fit import train
@@ -99,11 +99,11 @@ def run_variant(
         train(configured(variant, seed, given.steps), data, out / "trained", animals["trained"])
     if not (out / "finetuned" / "model" / "config.json").exists():
         settings = [f"training.max_steps={given.finetune_steps}"]
-        finetune(out / "trained", data, animals["finetuned"], out / "finetuned", settings)
+        finetune(out / "trained", data, out / "finetuned", animals["finetuned"], settings)
     for part, names in animals.items():
         if given.test and not (out / part / "scores.csv").exists():
             tasks = ["activity", "encoding", "decoding"]
-            evaluate_run(out / part, data, names, tasks, options=ActivityOptions(folds=10))
+            evaluate(out / part, data, names, tasks, options=ActivityOptions(folds=10))
 
 
 def configured(variant: str, seed: int, steps: int) -> Config:

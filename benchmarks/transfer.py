@@ -15,13 +15,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
+from side_by_side import run_all
 
 from neuroduet.config import Config, override
 from neuroduet.presets import PRESETS
 from neuroduet.simulate import simulate
-from neuroduet.tasks.run import evaluate_run
+from neuroduet.tasks.run import evaluate
 from neuroduet.training.finetune import finetune
-from neuroduet.training.fit import run_jobs, train
+from neuroduet.training.fit import train
 
 SHOWN = [
     ("encoding", "spikes", "bits_per_spike"),
@@ -60,7 +61,7 @@ def main() -> None:
     core = given.out / "pretrained"
     if not (core / "model" / "config.json").exists():
         train(_budget(given.preset, given.pretrain_steps), data, core, old)
-    run_jobs(
+    run_all(
         [
             (_pair, (given.preset, core, data, given.out, name, steps))
             for steps in given.steps
@@ -81,11 +82,11 @@ def _pair(preset: str, core: Path, data: Path, out: Path, name: str, steps: int)
     folder = out / f"steps-{steps}" / name
     settings = [f"training.max_steps={steps}"]
     if not (folder / "finetuned" / "scores.csv").exists():
-        finetune(core, data, [name], folder / "finetuned", settings)
-        evaluate_run(folder / "finetuned", data, [name], TASKS)
+        finetune(core, data, folder / "finetuned", [name], settings)
+        evaluate(folder / "finetuned", data, [name], TASKS)
     if not (folder / "scratch" / "scores.csv").exists():
         train(_budget(preset, steps), data, folder / "scratch", [name])
-        evaluate_run(folder / "scratch", data, [name], TASKS)
+        evaluate(folder / "scratch", data, [name], TASKS)
     return folder
 
 

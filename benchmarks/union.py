@@ -16,13 +16,14 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from side_by_side import run_all
 
 from neuroduet.config import Config, load_config, override
 from neuroduet.presets import NEDS_SCHEMES, duet, mtm, neds
 from neuroduet.simulate import simulate
-from neuroduet.tasks.run import baselines, evaluate_run
+from neuroduet.tasks.run import evaluate, score_baselines
 from neuroduet.tasks.task import ActivityOptions
-from neuroduet.training.fit import run_jobs, train
+from neuroduet.training.fit import train
 
 TASKS = ["activity", "encoding", "decoding"]
 METRICS = ("bits_per_spike", "r2", "accuracy")
@@ -70,7 +71,7 @@ def main() -> None:
         for seed in range(given.seeds)
         for name in MODELS
     ]
-    run_jobs([*jobs, (_linear, (data, given.out, given.config))])
+    run_all([*jobs, (_linear, (data, given.out, given.config))])
     scores = _collect(given.out)
     scores.to_csv(given.out / "scores.csv", index=False)
     Console().print(_table(scores))
@@ -98,14 +99,14 @@ def _fit(
             train(override(_configured(MODELS[name](), config), settings), data, run)
         # NEDS hardly learns from single units; asking it about each would take an hour.
         folds = 10 if name == "neds" else folds
-        evaluate_run(run, data, tasks=TASKS, options=ActivityOptions(folds=folds))
+        evaluate(run, data, tasks=TASKS, options=ActivityOptions(folds=folds))
     return run
 
 
 def _linear(data: Path, out: Path, config: Path | None) -> Path:
     path = out / "linear.csv"
     if not path.exists():
-        baselines(data, path, config=_configured(duet(), config))
+        score_baselines(data, path, config=_configured(duet(), config))
     return path
 
 

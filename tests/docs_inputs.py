@@ -44,10 +44,10 @@ def run(name: str, data: str, here: Path) -> None:
 
 def scored_run(name: str, data: str, here: Path) -> None:
     """The same, with the scores of some tasks."""
-    from neuroduet.tasks.run import evaluate_run
+    from neuroduet.tasks.run import evaluate
 
     run(name, data, here)
-    evaluate_run(here / name, here / data, tasks=["encoding", "decoding"],
+    evaluate(here / name, here / data, tasks=["encoding", "decoding"],
                  out=here / name / "scores.csv")  # fmt: skip
 
 

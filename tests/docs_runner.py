@@ -191,7 +191,7 @@ def short(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
     validate = crossval.cross_validate
 
-    def one_after_the_other(jobs: Any, workers: int | None = None) -> None:
+    def one_after_the_other(jobs: Any, **given: Any) -> None:
         for function, arguments in jobs:
             function(*arguments)
 

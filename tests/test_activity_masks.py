@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -183,6 +185,15 @@ def test_corruption_keeps_and_replaces_the_fractions_asked_for() -> None:
     assert readable.float().mean() == pytest.approx(0.2, abs=0.01)
     assert wrong.float().mean() == pytest.approx(0.1, abs=0.01)
     assert not (wrong & ~readable).any()
+
+
+def test_what_is_read_in_place_of_a_value_was_recorded() -> None:
+    batch = make_batch(make_info(neural="traces", behaviours=()), windows=16)
+    valid = torch.arange(batch.valid.shape[1]) < torch.arange(1, 17)[:, None]
+    batch = replace(batch, valid=valid, activity=(batch.activity + 100) * valid[..., None])
+    masks = draw(batch, {"neuron": 1.0}, source(regions=None))
+    shown, _ = corrupt(batch, masks, 0.0, 0.9, torch.Generator().manual_seed(3))
+    assert torch.equal(shown.activity == 0, ~valid[..., None].expand(shown.activity.shape))
 
 
 def test_to_masks_never_scores_what_is_visible() -> None:

@@ -195,3 +195,15 @@ def test_info_of_a_recording_with_problems_tells_them_and_is_no_success(
 def test_info_says_what_it_cannot_describe(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", str(tree / "data")]) == 2
     assert "`neuroduet list` finds those below a folder" in capsys.readouterr().err
+
+
+def test_a_long_list_says_how_far_it_is(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
+    told: list[tuple[int, int]] = []
+    found = find_entries(tree, lambda done, total, value: told.append((done, total)))
+    assert told == [(done, told[-1][1]) for done in range(1, told[-1][1] + 1)]
+    assert len(told) >= len(found) > 0
+    assert cli.main(["list", str(tree)]) == 0
+    assert "runs and recordings" in capsys.readouterr().err.splitlines()[0]

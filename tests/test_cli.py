@@ -396,6 +396,7 @@ def test_inspect_lists_what_training_will_find(
     counts = re.search(r" (\d+)/(\d+)/(\d+) ", said)
     assert counts is not None
     assert sum(map(int, counts.groups())) == 60
+    assert re.search(r" 60 +[\d.]+ s[^/]* \d+/", said)
     assert all(name in said for name in ("wheel", "whisker", "choice", "block"))
 
 
@@ -460,7 +461,8 @@ def test_finetune_passes_everything_on(
         "data": data,
         "sessions": ["c"],
         "out": out,
-        "settings": ["training.seed=1", "training.finetune=probe", "training.max_minutes=2.0"],
+        "settings": ["training.seed=1", "training.max_minutes=2.0"],
+        "strategy": "probe",
         "resume": False,
     }
 
@@ -474,7 +476,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
 ) -> None:
     printed: list[Any] = []
     monkeypatch.setattr(cli.scores, "print_scores", printed.append)
-    seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
+    seen = replace("neuroduet.tasks.run", "evaluate", "the scores")
     assert cli.main(words("evaluate", run, "--data", data, "--tasks", "encoding,decoding")) == 0
     assert callable(seen.pop("progress"))
     assert seen == {
@@ -488,14 +490,14 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
         "nulls": 0,
     }
     assert printed == ["the scores"]
-    assert capsys.readouterr().out.endswith(f"next: neuroduet report {run}\n")
+    assert capsys.readouterr().out.endswith(f"next: neuroduet report {run} --data {data}\n")
 
 
 def test_evaluate_passes_on_how_the_activity_tasks_are_asked(
     replace: Recorder, monkeypatch: pytest.MonkeyPatch, data: Path, run: Path
 ) -> None:
     monkeypatch.setattr(cli.scores, "print_scores", lambda scores: None)
-    seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
+    seen = replace("neuroduet.tasks.run", "evaluate", "the scores")
     options = words("--folds", 5, "--horizon", 3, "--units", "u1, u2", "--precision", "bf16")
     assert cli.main(words("evaluate", run, "--data", data, *options)) == 0
     assert seen["options"] == ActivityOptions(folds=5, horizon=3, units=("u1", "u2"))
@@ -510,7 +512,7 @@ def test_evaluate_passes_on_how_the_activity_tasks_are_asked(
 def test_numbers_of_folds_and_bins_must_be_whole_and_positive(
     replace: Recorder, data: Path, run: Path, wrong: list[str]
 ) -> None:
-    seen = replace("neuroduet.tasks.run", "evaluate_run", "the scores")
+    seen = replace("neuroduet.tasks.run", "evaluate", "the scores")
     assert cli.main(words("evaluate", run, "--data", data, *wrong)) == 2
     assert seen == {}
 
@@ -521,16 +523,16 @@ def test_the_other_commands_pass_everything_on(
     monkeypatch.setattr(cli.scores, "print_scores", lambda scores: None)
     monkeypatch.setattr(cli.installation, "print_scores", lambda scores, models: None)
     out = tmp_path / "out"
-    seen = replace("neuroduet.tasks.run", "embed_run")
+    seen = replace("neuroduet.tasks.run", "embed")
     assert cli.main(words("embed", run, "--out", out)) == 0
     assert seen == {"run": run, "out": out}
-    seen = replace("neuroduet.tasks.run", "predict_run")
+    seen = replace("neuroduet.tasks.run", "write_predictions")
     assert cli.main(words("predict", run, "--data", data, "--out", out)) == 0
     assert callable(seen.pop("report"))
     assert seen == {"run": run, "data": data, "out": out, "continuous": False}
     assert cli.main(words("predict", run, "--data", data, "--out", out, "--continuous")) == 0
     assert seen["continuous"] is True
-    seen = replace("neuroduet.tasks.run", "baselines")
+    seen = replace("neuroduet.tasks.run", "score_baselines")
     options = words("--data", data, "--out", out, "--set", "data.split.seed=3")
     assert cli.main(["baselines", *options]) == 0
     assert seen.pop("config").data.split.seed == 3
@@ -575,11 +577,11 @@ def test_info_prints_a_table_or_json(
             "finetune",
             "run data sessions out settings resume report",
         ),
-        ("neuroduet.tasks.run", "evaluate_run", "run data sessions tasks out"),
-        ("neuroduet.tasks.run", "baselines", "data out sessions config"),
-        ("neuroduet.tasks.run", "embed_run", "run out"),
+        ("neuroduet.tasks.run", "evaluate", "run data sessions tasks out"),
+        ("neuroduet.tasks.run", "score_baselines", "data out sessions config"),
+        ("neuroduet.tasks.run", "embed", "run out"),
         ("neuroduet.training.info", "describe_run", "run"),
-        ("neuroduet.tasks.run", "predict_run", "run data out"),
+        ("neuroduet.tasks.run", "write_predictions", "run data out"),
         ("neuroduet.demo", "demo", "out"),
     ],
 )
@@ -718,19 +720,6 @@ def test_an_interrupted_training_says_how_to_go_on(
     replace("neuroduet.training.fit", "train", KeyboardInterrupt())
     assert cli.main(words("train", "--data", data, "--out", tmp_path / "r")) == 130
     assert "interrupted; --resume continues the run\n" in capsys.readouterr().err
-
-
-def test_an_interrupt_that_the_training_engine_turned_into_an_exit_is_still_one(
-    monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path
-) -> None:
-    def engine(**arguments: Any) -> None:
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            sys.exit(1)
-
-    monkeypatch.setitem(sys.modules, "neuroduet.training.fit", SimpleNamespace(train=engine))
-    assert cli.main(words("train", "--data", data, "--out", tmp_path / "r")) == 130
 
 
 def test_a_defect_of_ours_is_not_dressed_up_as_a_mistake_of_the_user(

@@ -20,6 +20,7 @@ import pytest
 import typer
 
 from neuroduet import cli, options
+from neuroduet.cli import installation
 from neuroduet.cli.help import EXAMPLES, SUBJECTS
 from neuroduet.cli.loudness import Loudness, take_out
 from neuroduet.options import spread_settings
@@ -120,7 +121,7 @@ def talkative(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path) -> li
         return tmp_path / "run"
 
     monkeypatch.setitem(sys.modules, "neuroduet.training.fit", SimpleNamespace(train=train))
-    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
     return ["train", "--data", str(data), "--out", str(tmp_path / "run")]
 
 
@@ -180,7 +181,7 @@ def test_colours_are_for_terminals(data: Path) -> None:
 def test_who_asks_for_colours_or_for_none_is_heard(data: Path) -> None:
     assert "\x1b[1m" in run("list", str(data), FORCE_COLOR="1").stdout
     assert "\x1b" not in on_a_terminal("doctor", "--help", NO_COLOR="1")
-    coloured = "from neuroduet.console.words import new_console; new_console().print('[red]x[/]')"
+    coloured = "from neuroduet.terminal import new_console; new_console().print('[red]x[/]')"
     for environment, code in (({}, True), ({"NO_COLOR": "1"}, False)):
         found = subprocess.run(
             [sys.executable, "-c", coloured],
@@ -294,6 +295,15 @@ def test_the_example_of_a_command_is_one_line_that_can_be_typed(
         ("actions trian", "No such command 'trian'. Did you mean 'train'?"),
         ("train --prest duet", "No such option: --prest"),
         ("train --prest duet", "--preset"),
+        ("train --dat data", "No such option: --dat (Possible options: --data)"),
+        ("train --wrong", "(Possible options: --config, --data, --json, --max-minutes, --out, "),
+        ("train --max_steps 5", "it is a setting: write --set training.max_steps=..."),
+        (
+            "train --behaviours wheel",
+            "it is a setting: write --set data.behaviours=... or --set model.behaviours=...",
+        ),
+        ("actions train --behaviours wheel", "(Possible options: --data, --features, --json, "),
+        ("actions train --modl tcn", "No such option: --modl (Possible options: --model)"),
         ("completion tcsh", "'bash', 'zsh', 'fish'"),
     ],
 )
@@ -322,6 +332,63 @@ def test_shells_complete_commands_options_and_names() -> None:
         "encoding,decoding",
         "encoding,decoding_by_region",
     ]
+
+
+def test_shells_complete_settings_and_their_values() -> None:
+    assert complete("neuroduet train --set model.unit") == [
+        *("model.unit_dropout=", "model.unit_embedding="),
+    ]
+    assert complete("neuroduet plan --set loss.kind=s") == ["loss.kind=scored"]
+    assert complete("neuroduet plan --set model.prompts=") == [
+        *("model.prompts=true", "model.prompts=false"),
+    ]
+    assert complete("neuroduet plan --set model.width=") == []
+
+
+def test_every_setting_and_value_that_is_completed_is_allowed() -> None:
+    from neuroduet.config import Config, allowed_values, override
+
+    settings = options.of_configuration("")
+    assert [setting[:-1] for setting in settings] == [
+        name for name in allowed_values() if "." in name
+    ]
+    chosen = [f"{name}={value}" for name, values in allowed_values().items() for value in values]
+    assert len(chosen) > 30
+    activity = override(Config(), ["model.behaviours=false"])  # which prompts ask for
+    for setting in chosen:
+        assert setting in options.of_configuration(setting)
+        override(activity, [setting])  # raises what is not allowed
+
+
+# Words as bash breaks them, at "=" too, and what it puts in the place of the last one.
+BROKEN = [
+    ("train --set loss.ki", "loss.kind=", True),
+    ("train --set loss.kind =", "scored published", False),
+    ("train --set loss.kind = p", "published", False),
+    ("train --set = loss.kind = p", "published", False),
+    ("train --set = loss.ki", "loss.kind=", True),
+    ("train --set loss.kind = scored --preset = nd", "ndt1_temporal ndt1_neuron", False),
+    ("evaluate r --tasks encoding,co", "encoding,co_smoothing", False),
+]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_puts_words_together_and_answers_where_it_broke_them(tmp_path: Path) -> None:
+    program = tmp_path / "neuroduet"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m neuroduet "$@"\n')
+    program.chmod(0o700)
+    lines = ["compopt() { echo without a space; }", installation.BASH]
+    for words, _, _ in BROKEN:
+        lines.append(f"COMP_WORDS=(neuroduet {words}); COMP_CWORD={len(words.split())}")
+        lines.append(f"_neuroduet_completion {program}; echo ${{COMPREPLY[*]}}")
+    found = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], capture_output=True, text=True, env=clean_environment()
+    )
+    assert found.stderr == ""
+    answers = iter(found.stdout.splitlines())
+    for words, answer, glued in BROKEN:
+        assert not glued or next(answers) == "without a space", words
+        assert next(answers).startswith(answer), words
 
 
 def test_completing_loads_nothing_heavy() -> None:

@@ -4,11 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from neuroduet.config import Config, from_mapping, load_config, override
+from neuroduet.config import (
+    BehaviourConfig,
+    Config,
+    DataConfig,
+    TrainingConfig,
+    from_mapping,
+    load_config,
+    override,
+)
 from neuroduet.errors import UserError
 from neuroduet.masking import CAUSAL
 from neuroduet.presets import PRESETS
@@ -62,9 +71,73 @@ def test_every_default_can_be_written_as_a_setting(key: str) -> None:
     assert override(Config(), [f"{key}={text}"]) == Config()
 
 
-def test_configurations_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        Config().training.seed = 1  # type: ignore[misc]
+@pytest.mark.parametrize("place", ["preset", "training.seed", "data.windows.length_s"])
+def test_a_configuration_that_is_not_changed_in_place_says_how(place: str) -> None:
+    *sections, name = place.split(".")
+    config = Config()
+    section: Any = config
+    for one in sections:
+        section = getattr(section, one)
+    before = getattr(section, name)
+    with pytest.raises(UserError) as caught:
+        setattr(section, name, 7)
+    assert f"override(config, {{'{place}': 7}})" in str(caught.value)
+    assert getattr(section, name) == before
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "sentence"),
+    [
+        (Config, {"modl": 3}, "unknown configuration key 'modl'; did you mean 'model'?"),
+        (
+            Config,
+            {"training": {"max_epoch": 1}},
+            "unknown configuration key 'training.max_epoch'; did you mean 'training.max_epochs'?",
+        ),
+        (
+            TrainingConfig,
+            {"max_stepz": 1},
+            "unknown configuration key 'max_stepz'; did you mean 'max_steps'?",
+        ),
+        (
+            DataConfig,
+            {"behaviours": [3]},
+            "configuration key 'behaviours.0': expected the name of a behaviour, or a mapping "
+            "with name and source, found 3",
+        ),
+    ],
+)
+def test_what_a_section_does_not_take_is_one_sentence(
+    section: type[BaseModel], given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        section(**given)
+    assert str(caught.value) == sentence
+
+
+def test_settings_are_one_text_several_or_a_mapping() -> None:
+    wanted = override(Config(), ["training.seed=7", "masking.schemes={encoding: 2}"])
+    assert override(wanted, "model.width=64").model.width == 64
+    given = {"training.seed": np.int64(7), "masking.schemes": {"encoding": np.float64(2)}}
+    assert override(Config(), given) == wanted
+    assert override(Config(), {"training": {"seed": 7}}).training.seed == 7
+    assert override(Config(), {"model.input_rank": None}).model.input_rank is None
+
+
+@pytest.mark.parametrize("text", ["[hand, {name: side}]", "[{name: hand}, side]"])
+def test_behaviours_can_be_named_alone(text: str) -> None:
+    behaviours = override(Config(), f"data.behaviours={text}").data.behaviours or ()
+    assert [one.model_dump(exclude_none=True) for one in behaviours] == [
+        {"name": "hand"}, {"name": "side"}
+    ]  # fmt: skip
+    assert DataConfig(behaviours=("hand", "side")).behaviours == behaviours  # type: ignore[arg-type]
+    assert override(Config(), "data.behaviours=hand").data.behaviours == behaviours[:1]
+
+
+def test_a_behaviour_in_full_is_the_same_however_it_is_given() -> None:
+    full = {"name": "a", "source": "a.b", "kind": "continuous", "per": "bin"}
+    given = Config(data=DataConfig(behaviours=(BehaviourConfig.model_validate(full),)))
+    assert given == from_mapping({"data": {"behaviours": [full]}})
 
 
 def test_settings_are_read_as_yaml() -> None:

@@ -42,22 +42,34 @@ SUMMARY = {
 def test_recordings_are_listed_with_their_windows_and_behaviours(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    console.print_recordings([SUMMARY], {"lab/mouse[1]": "28/4/8"})
-    row = capsys.readouterr().out.splitlines()[-1].split()
-    assert " ".join(row) == (
-        "lab/mouse[1] mouse spikes 3 (1 silent) 2.0 Hz 90 s 40 28/4/8 "
+    length = {"shortest_bins": 106, "longest_bins": 158, "bin_size_s": 0.02}
+    console.print_recordings([SUMMARY], {"lab/mouse[1]": "28/4/8"}, {"lab/mouse[1]": length})
+    header, _, first, second = lines(capsys.readouterr().out)
+    assert header == (
+        "session subject activity units median rate duration trials window train/valid/test "
+        "behaviours"
+    )
+    assert first == (
+        "lab/mouse[1] mouse spikes 3 (1 silent) 2.0 Hz 90 s 40 2.12 to 3.16 s 28/4/8 "
         "wheel (continuous, per bin, 25% missing)"
     )
+    assert second == "106 to 158 bins"
+
+
+def test_windows_of_one_length_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    length = {"shortest_bins": 100, "longest_bins": 100, "bin_size_s": 0.02}
+    console.print_recordings([SUMMARY], {}, {"lab/mouse[1]": length})
+    assert " 40 2 s - wheel " in lines(capsys.readouterr().out)[2]
 
 
 def test_traces_have_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_recordings([SUMMARY | {"rate_quantiles_hz": None, "behaviours": []}], {})
-    assert capsys.readouterr().out.splitlines()[-1].split()[-4:] == ["s", "40", "-", "-"]
+    console.print_recordings([SUMMARY | {"rate_quantiles_hz": None, "behaviours": []}], {}, {})
+    assert lines(capsys.readouterr().out)[-1].endswith("3 (1 silent) - 90 s 40 - - -")
 
 
 def test_every_problem_of_a_recording_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     bad = {"session": "b", "subject": "m", "problems": ["times are not sorted", "no units"]}
-    console.print_recordings([bad], {})
+    console.print_recordings([bad], {}, {})
     assert capsys.readouterr() == ("", "session b: times are not sorted\nsession b: no units\n")
 
 
@@ -102,23 +114,38 @@ def many_scores() -> pd.DataFrame:
 def test_only_primary_scores_are_printed_and_piped_ones_in_a_table_of_any_width(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    console.print_scores(many_scores())
+    scores = many_scores()
+    console.print_scores(scores[scores["task"] == "encoding"])
     shown = lines(capsys.readouterr().out)
     header = shown[0].split()
     assert header[:4] == ["task", "target", "metric", "reduced_rank_0"]
     assert header[-3:] == ["null", "oracle", "sessions"]
-    assert not {"majority", "mean_rate"} & set(header)
+    assert "mean_rate" not in header
     assert "encoding spikes bits_per_spike 0.000 0.010" in shown[2]
     assert "0.090 < -100 0.000 0.500 1" in shown[2]
-    assert len(shown) == 6
-    assert shown[3].startswith("decoding wheel r2 ")
-    assert shown[5] == "2 other scores (metrics, channels, parts of tasks) are in the file"
+    assert len(shown) == 3
+
+
+def test_models_that_answer_few_questions_stand_in_their_rows_the_best_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = many_scores()
+    console.print_scores(scores[~scores["model"].isin([f"reduced_rank_{i}" for i in range(8)])])
+    shown = lines(capsys.readouterr().out)
+    assert shown[0] == "task target metric best others null oracle sessions"
+    assert shown[2:] == [
+        "encoding spikes bits_per_spike reduced_rank_9 0.090 reduced_rank_8 0.080, psth < -100 "
+        "0.000 0.500 1",
+        "decoding wheel r2 reduced_rank_9 0.250 0.000 0.500 1",
+        "regions region balanced_accuracy – 0.150 0.500 1",
+        "2 other scores (metrics, channels, parts of tasks) are in the file",
+    ]
 
 
 def test_scores_that_do_not_fit_are_listed_best_first_with_whole_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("neuroduet.console.words.PIPED_WIDTH", 80)
+    monkeypatch.setattr("neuroduet.terminal.PIPED_WIDTH", 80)
     console.print_scores(many_scores())
     shown = capsys.readouterr().out.splitlines()
     assert max(map(len, shown)) <= 80
@@ -131,7 +158,7 @@ def test_scores_that_do_not_fit_are_listed_best_first_with_whole_words(
 def test_a_column_that_wraps_keeps_its_words_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("neuroduet.console.words.PIPED_WIDTH", 30)
+    monkeypatch.setattr("neuroduet.terminal.PIPED_WIDTH", 30)
     console.print_table(("name", "said"), [("reduced_rank", "several words in one long cell")])
     shown = capsys.readouterr().out
     assert "reduced_rank  several words" in shown
@@ -249,7 +276,7 @@ def test_what_is_wrong_comes_with_its_remedy(capsys: pytest.CaptureFixture[str])
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is shown from the beginning."""
-    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -286,7 +313,28 @@ def test_an_evaluation_tells_what_it_is_about(capsys: pytest.CaptureFixture[str]
     with console.question_progress() as report:
         report("mouse: encoding", 0, 4)
         report("mouse: decoding", 1, 4)
+    assert capsys.readouterr().err == " 25%  mouse: decoding\n100%  done\n"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_work_that_fails_is_not_called_done(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        with console.question_progress() as report:
+            report("mouse: decoding", 1, 4)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert capsys.readouterr().err == " 25%  mouse: decoding\n"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_training_without_validation_tells_its_steps_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.training_progress() as report:
+        report(SimpleNamespace(step=7), 1.0, {})
+    assert capsys.readouterr().err == "100%  step 7\n"
 
 
 def test_quick_work_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,9 +378,8 @@ def terminal(code: str) -> str:
 
 BAR = """
 import time
-from neuroduet import console
-from neuroduet.console import progress
-progress.APPEARS_AFTER_S = {after}
+from neuroduet import console, terminal
+terminal.APPEARS_AFTER_S = {after}
 with console.counted("[b]steps") as report:
     for done in range(1, 5):
         time.sleep(0.15)
@@ -399,7 +446,7 @@ def test_frames_of_recordings_are_listed_with_their_classes(
         {"name": "pose", "shape": (12000, 2, 5, 2), "classes": ()},
         {"name": "labels", "shape": (12000,), "classes": ("rest", "[b]run")},
     ]
-    console.print_recordings([SUMMARY | {"neural": None, "frames": frames}], {})
+    console.print_recordings([SUMMARY | {"neural": None, "frames": frames}], {}, {})
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "lab/mouse[1] pose 12,000 x 2 x 5 x 2 -" in shown
     assert "lab/mouse[1] labels 12,000 rest, [b]run" in shown

@@ -256,6 +256,26 @@ def test_a_recording_is_made_from_pynapple_objects_of_ones_own() -> None:
     np.testing.assert_array_equal(recording.domain.end, [2.0])
 
 
+def test_bins_are_whole_where_nobody_said_what_was_recorded() -> None:
+    import pynapple as nap
+
+    counts = np.ones((10, 2), dtype=int)
+    whole = from_arrays(session_id="s1", counts=counts, bin_size_s=0.02)
+    centres = whole.counts.timestamps
+    tables, dataset = to_pandas(whole), to_xarray(whole)
+    del tables["recorded"]
+    bare = {
+        "pandas": from_pandas(tables),
+        "xarray": from_xarray(dataset.drop_vars(["recorded_start", "recorded_end"])),
+        "pynapple": from_pynapple({"counts": nap.TsdFrame(t=centres, d=counts)}, "s1"),
+    }
+    for found in bare.values():
+        np.testing.assert_allclose(found.domain.start, [0.0], atol=1e-9)
+        np.testing.assert_allclose(found.domain.end, [0.2], atol=1e-9)
+    inner = nap.TsdFrame(t=centres, d=counts).restrict(nap.IntervalSet(0.045, 0.155))
+    np.testing.assert_allclose(from_pynapple({"counts": inner}, "s1").domain.start, [0.045])
+
+
 def test_a_name_that_two_tables_share_is_kept_apart_in_a_dataset() -> None:
     recording = from_arrays(
         session_id="s1",
@@ -300,6 +320,25 @@ def test_predictions_are_read_with_their_truth(tmp_path: Path) -> None:
     neuroduet.predict(run, data, tmp_path / "whole", continuous=True)
     whole = read_predictions(tmp_path / "whole")[path.stem]
     assert whole.predicted_log_rates.dims == ("time", "unit")
+
+
+def test_predictions_in_memory_are_those_that_are_written(tmp_path: Path) -> None:
+    import neuroduet
+
+    frozen = Path(__file__).parent / "frozen" / "v1"
+    run, data = frozen / "ensemble", frozen / "recording.h5"
+    for continuous in (False, True):
+        folder = tmp_path / str(continuous)
+        neuroduet.predict(run, data, folder, continuous=continuous)
+        ((name, written),) = read_predictions(folder).items()
+        recording = neuroduet.load(data, lazy=False)
+        model = neuroduet.load_run(run)
+        for asked in ((run, data), (model, recording)):
+            ((session, found),) = neuroduet.predict(*asked, continuous=continuous).items()
+            assert session == name
+            assert found.identical(written)
+    with pytest.raises(UserError, match="has not seen session 'nobody'"):
+        neuroduet.predict(run, data, sessions="nobody")
 
 
 def test_windows_are_nan_after_their_end_and_where_nothing_was_seen(tmp_path: Path) -> None:

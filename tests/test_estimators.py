@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -191,6 +192,54 @@ def test_a_grid_search_finds_the_better_setting() -> None:
     assert search.predict(COUNTS[NEW]).shape == VELOCITY[NEW].shape
 
 
+def test_a_grid_runs_over_one_setting_and_leaves_the_others() -> None:
+    grid = {"settings__training.max_steps": [1, 2], "seed": [3]}
+    model = Decoder(bin_size_s=0.05, settings=SMALL)
+    search = GridSearchCV(model, grid, cv=2, error_score="raise")
+    search.fit(COUNTS[:24], VELOCITY[:24])
+    steps = search.best_params_["settings__training.max_steps"]
+    assert search.best_estimator_.settings == SMALL | {"training.max_steps": steps}
+    assert search.best_estimator_.model_.config.training.max_steps == steps
+    assert search.best_estimator_.seed == 3
+    assert model.settings == SMALL
+    assert Decoder().set_params(**{"settings__model.width": 8}).settings == {"model.width": 8}
+    with pytest.raises(ValueError, match="Invalid parameter 'sed'"):
+        model.set_params(sed=3)
+
+
+def test_folds_of_a_classifier_are_stratified_and_its_probabilities_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rare = np.where(
+        np.arange(24) < 6, "left", "right"
+    )  # unstratified, a fold would have one class
+    folds = []
+    fit = Decoder.fit
+    monkeypatch.setattr(Decoder, "fit", lambda self, X, y: folds.append(y) or fit(self, X, y))
+    model = Decoder(bin_size_s=0.05, settings=BRIEF, classifier=True)
+    given = {"scoring": "roc_auc", "error_score": "raise"}
+    scores = cross_val_score(model, COUNTS[:24], rare, cv=3, **given)
+    assert [int((y == "left").sum()) for y in folds] == [4, 4, 4]
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_a_decoder_is_a_classifier_as_soon_as_that_is_known() -> None:
+    model = Decoder(bin_size_s=0.05, settings=BRIEF)
+    assert not is_classifier(model)
+    assert is_classifier(clone(model).set_params(classifier=True))
+    assert is_classifier(model.fit(COUNTS[:20], CHOICE[:20]))
+    assert not is_classifier(model.fit(COUNTS[:20], VELOCITY[:20]))
+    assert not is_classifier(model.fit(COUNTS[:20], {"choice": CHOICE[:20]}))
+    assert not is_classifier(clone(model).set_params(classifier=False))
+
+
+@pytest.mark.parametrize("y", [VELOCITY[:20], {"choice": CHOICE[:20], "velocity": VELOCITY[:20]}])
+def test_a_classifier_takes_one_array_of_classes(y: object) -> None:
+    model = Decoder(bin_size_s=0.05, settings=BRIEF, classifier=True)
+    with pytest.raises(UserError, match="expected one array of classes"):
+        model.fit(COUNTS[:20], y)
+
+
 @pytest.mark.parametrize("kind", [Decoder, Encoder])
 def test_a_clone_has_the_parameters_and_nothing_that_was_fitted(kind: type) -> None:
     given = {
@@ -201,13 +250,17 @@ def test_a_clone_has_the_parameters_and_nothing_that_was_fitted(kind: type) -> N
         "max_minutes": 1.0,
         "settings": {"model.width": 32},
         "seed": 4,
+        "verbose": True,
     }
+    if kind is Decoder:
+        given["classifier"] = True
     model = kind(**given)
     assert model.get_params() == given
     assert clone(model).get_params() == given
     assert model.set_params(seed=7).seed == 7
-    with pytest.raises(UserError, match="not fitted"):
-        clone(model).predict(COUNTS)
+    for error in (UserError, NotFittedError):
+        with pytest.raises(error, match="not fitted"):
+            clone(model).predict(COUNTS)
 
 
 def test_validation_trials_are_drawn_from_what_is_fitted(decoder: Decoder) -> None:
@@ -289,21 +342,14 @@ def test_trials_alone_say_how_long_an_encoded_trial_is() -> None:
     assert model.predict(CHOICE[NEW]).shape == COUNTS[NEW].shape
 
 
-def test_a_saved_model_is_opened_again(decoder: Decoder, tmp_path: Path) -> None:
-    import neuroduet
-
-    folder = decoder.save_pretrained(tmp_path / "model")
-    opened = neuroduet.load_run(folder)
-    assert opened.sessions == decoder.model_.sessions
-    for name, weights in decoder.model_.model.state_dict().items():
-        assert opened.model.state_dict()[name].shape == weights.shape
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"preset": "duett"}, "did you mean 'duet'"),
         ({"settings": {"model.widht": 3}}, "model.width"),
+        ({"settings": ["model.width=3"]}, "settings are a list, expected a dict"),
+        ({"settings": {"training.seed": 5}}, "give seed=... and leave it out of settings"),
+        ({"settings": {"training.max_minutes": 5}}, "give max_minutes=..."),
         ({"settings": {"data.windows.align": "continuous"}}, "already; leave it out"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"bin_size_s": 0.0}, "bin_size_s is 0"),
@@ -324,7 +370,11 @@ def test_wrong_arrays_are_named_in_one_line(decoder: Decoder, encoder: Encoder) 
         (lambda: decoder.fit(COUNTS[0], VELOCITY[0]), "expected .trials, bins, units."),
         (lambda: clone(decoder).fit(COUNTS[:1], VELOCITY[:1]), "at least one to train on"),
         (lambda: clone(decoder).fit(COUNTS[:9], VELOCITY[:8]), "behaviour 'behaviour' has shape"),
-        (lambda: clone(decoder).fit(TRACES[:9], VELOCITY[:9]), "as traces"),
+        (lambda: clone(decoder).fit(TRACES[:9], VELOCITY[:9]), 'activity="traces"'),
+        (lambda: decoder.predict(-COUNTS), 'activity="traces"'),
+        (lambda: clone(decoder).fit(COUNTS[:9].astype(str), VELOCITY[:9]), "X is of type <U"),
+        (lambda: clone(decoder).fit(COUNTS[:9] * np.nan, VELOCITY[:9]), "X holds .* not finite"),
+        (lambda: encoder.score({"velocity": VELOCITY, "choice": CHOICE}, COUNTS / 2), "y holds"),
         (
             lambda: clone(decoder).fit(COUNTS[:2], [{"a": 1}, {"b": 1}]),
             "trial 0 lacks the behaviour 'b'",
@@ -369,11 +419,11 @@ def test_a_behaviour_that_is_missing_in_all_new_trials_is_not_known(
 
 
 def test_numbers_of_numpy_are_settings_too() -> None:
-    numbers = {"model.width": np.int64(32), "training.seed": np.int32(5)}
+    numbers = {"model.width": np.int64(32), "training.batch_size": np.int32(8)}
     schemes = {"masking.schemes": {"decoding": np.float64(1)}}
     model = Decoder(bin_size_s=0.05, settings=BRIEF | numbers | schemes)
     config = model.fit(COUNTS[:20], VELOCITY[:20]).model_.config
-    assert (config.model.width, config.training.seed) == (32, 5)
+    assert (config.model.width, config.training.batch_size) == (32, 8)
     assert config.masking.schemes == {"decoding": 1.0}
 
 

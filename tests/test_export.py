@@ -19,7 +19,7 @@ from neuroduet.data.writers.predictions import PredictedSeries, bouts_of, on_one
 from neuroduet.errors import UserError
 from neuroduet.export import action_predictions, export, run_predictions
 from neuroduet.simulate import simulate_session
-from neuroduet.tasks.run import predict_run
+from neuroduet.tasks.run import write_predictions
 from neuroduet.training.fit import train
 
 NAMES = ("still", "walk")
@@ -54,7 +54,7 @@ def test_a_run_becomes_the_numbers_that_predict_writes(
 ) -> None:
     (found,) = run_predictions(run, data)
     series = {one.name: one for one in found.series}
-    with np.load(predict_run(run, data, tmp_path)[0], allow_pickle=False) as said:
+    with np.load(write_predictions(run, data, tmp_path)[0], allow_pickle=False) as said:
         rates = np.exp(said["encoding/log_rates"]) / said["bin_size_s"]
         width = float(said["bin_size_s"])
         centres = said["start_s"][:, None] + (np.arange(rates.shape[1]) + 0.5) * width

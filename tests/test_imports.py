@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,7 +18,8 @@ ROOMS = (
     {"errors", "types"},
     {"atomic", "migration", "plugins"},
     {"plain"},
-    {"config", "catalogue", "ray_start", "remote"},
+    {"settings"},
+    {"config", "catalogue", "ray_start", "remote", "terminal"},
     {"presets", "data", "sharing"},
     {"simulate", "ingest"},
     {"masking"},
@@ -42,7 +44,7 @@ ONLY_IN = {
     "lightning": {"training"},
     "matplotlib": {"report"},
     "typer": {"cli", "options"},
-    "rich": {"console", "report"},
+    "rich": {"console", "report", "terminal"},
 }
 """Packages that only the shell may touch, and where."""
 
@@ -140,21 +142,41 @@ def test_public_names_are_those_the_type_checker_sees() -> None:
         if isinstance(node, ast.If)
     )
     seen = {
-        alias.asname or alias.name: (node.module, alias.name)
+        alias.name: node.module
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen == neuroduet._HOMES
-    assert sorted(seen) == neuroduet.__all__
+    modules = {name for name, module in seen.items() if module == "neuroduet"}
+    assert modules == neuroduet._MODULES
+    assert {name: seen[name] for name in seen.keys() - modules} == neuroduet._HOMES
+    assert sorted(seen) == sorted(neuroduet.__all__)
 
 
 def test_every_public_name_exists() -> None:
     import neuroduet
 
     for public in neuroduet.__all__:
-        assert callable(getattr(neuroduet, public)), public
-    assert set(neuroduet.__all__) <= set(dir(neuroduet))
+        found = getattr(neuroduet, public)
+        assert isinstance(found, ModuleType) == (public in neuroduet._MODULES), public
+    assert set(neuroduet.__all__) | {"__version__"} == set(dir(neuroduet))
+
+
+def test_what_every_example_needs_is_there_after_one_import() -> None:
+    code = (
+        "import neuroduet\n"
+        "config = neuroduet.override(neuroduet.presets.duet(), 'model.width=64')\n"
+        "print(config.model.width, neuroduet.PRESETS['duet']().model.width)\n"
+        "print(neuroduet.config.Config is neuroduet.Config, neuroduet.actions.__name__)\n"
+        "import neuroduet.export\n"
+        "print(callable(neuroduet.export), callable(neuroduet.ingest.plan))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == [
+        "64", "128", "True", "neuroduet.actions", "True", "True"
+    ]  # fmt: skip
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -185,6 +185,7 @@ def test_one_name_for_several_sessions_is_refused(tree: Path, tmp_path: Path) ->
         (["--camera", "top"], "known: left, right, body"),
         (["--min-label", "3"], "min_unit_label is 3"),
         (["--alf", "--nwb"], "--alf and --nwb name several formats"),
+        (["--nwb"], "looks like alf, not like nwb; write --alf instead of --nwb"),
         (["--one", "abc"], "no session id"),
     ],
 )
@@ -201,7 +202,7 @@ def test_a_source_is_recognised_or_the_formats_are_listed(tree: Path, tmp_path: 
     assert choose_reader(tree).name == "alf"
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("hello")
-    with pytest.raises(UserError, match="looks like no known format.*--alf"):
+    with pytest.raises(UserError, match=r"looks like no known format, expected .*NWB \(\.nwb\)"):
         choose_reader(tmp_path / "notes")
     with pytest.raises(UserError, match="nothing at"):
         choose_reader(tmp_path / "nowhere")
@@ -209,6 +210,18 @@ def test_a_source_is_recognised_or_the_formats_are_listed(tree: Path, tmp_path: 
         choose_reader(tree, "alff")
     with pytest.raises(UserError, match="is an address.*--nwb"):
         choose_reader(Path("https://example.org/1.nwb"))
+
+
+def test_of_several_formats_a_file_of_each_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros(3))
+    np.savez(tmp_path / "b.npz", x=np.zeros(3))
+    (tmp_path / "c.nwb").write_bytes(b"")
+    said = r"nwb \(c\.nwb\) and npz \(a\.npz and 1 more\), .* \(--nwb, --npz\), or give the file"
+    with pytest.raises(UserError, match=said):
+        choose_reader(tmp_path)
+    with pytest.raises(UserError, match=r"c\.nwb looks like nwb, not like alf"):
+        choose_reader(tmp_path / "c.nwb", "alf")
+    assert choose_reader(tmp_path, "npz").name == "npz"
 
 
 def test_every_reader_is_known_by_its_own_name() -> None:

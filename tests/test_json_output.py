@@ -194,8 +194,8 @@ def long_work_replaced(monkeypatch: pytest.MonkeyPatch, places: Places) -> None:
 
 
 SILENT = {
-    *("plan", "list", "info", "embed", "demo", "search", "completion", "doctor", "share"),
-    *("report", "actions import", "actions label"),
+    *("plan", "info", "embed", "demo", "search", "completion", "doctor", "share"),
+    *("actions import", "actions label"),
 }
 """Commands without parts, or replaced; every other tells how far it is."""
 
@@ -213,7 +213,7 @@ def test_json_is_all_that_a_command_prints(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
     line = CASES[name].format(out=tmp_path / "out", **vars(places))
     assert cli.main([*line.split(), "--json"]) == 0
     printed = capsys.readouterr()
@@ -261,6 +261,9 @@ def scores_are_told(found: Any) -> None:
 def windows_are_told(found: Any) -> None:
     assert [one["session"] for one in found] == ["frozen"]
     assert [one["windows"] for one in found] == [{"train": 12, "valid": 4, "test": 4}]
+    assert [one["window"] for one in found] == [
+        {"shortest_bins": 8, "longest_bins": 8, "bin_size_s": 0.05}
+    ]
     assert [one["problems"] for one in found] == [[]]
 
 
@@ -299,6 +302,7 @@ def test_recordings_with_problems_are_told_too(
     (found,) = json.loads(capsys.readouterr().out)
     assert found["problems"]
     assert found["windows"] is None
+    assert found["window"] is None
 
 
 def test_a_damaged_recording_does_not_hide_the_good_ones(

@@ -104,18 +104,9 @@ def test_bits_per_unit_order_like_the_poisson_deviance_of_scikit_learn():
     assert found == pytest.approx(expected, abs=1e-10)
 
 
-def test_the_null_can_be_given():
-    rates, counts, valid = random_activity()
-    null = np.array([0.2, 0.5, 0.7, 1.0])
-    constant = np.broadcast_to(null, counts.shape)
-    assert metrics.bits_per_spike(constant, counts, valid, null) == 0.0
-    default = metrics.bits_per_spike_by_unit(rates, counts, valid)
-    assert (metrics.bits_per_spike_by_unit(rates, counts, valid, null) > default).all()
-
-
 def test_an_unknown_average_lists_the_known_ones():
     with pytest.raises(UserError, match="units, pooled"):
-        metrics.bits_per_spike(REFERENCE_RATES, REFERENCE_COUNTS, REFERENCE_VALID, None, "unit")
+        metrics.bits_per_spike(REFERENCE_RATES, REFERENCE_COUNTS, REFERENCE_VALID, "unit")
 
 
 def test_r2_matches_the_reference_example():
@@ -145,8 +136,6 @@ def test_r2_per_trial_skips_constant_trials_and_missing_bins():
     true = np.array([[0.0, 1.0, 5.0], [3.0, 3.0, 3.0], [0.0, 2.0, 4.0]])[:, :, None]
     predicted = np.array([[0.0, 1.0, -9.0], [0.0, 0.0, 0.0], [0.0, 2.0, 2.0]])[:, :, None]
     observed = np.array([[True, True, False], [True, True, True], [True, True, True]])
-    by_trial = metrics.r2_by_trial(true, predicted, observed)
-    np.testing.assert_allclose(by_trial, [1.0, np.nan, 0.5])
     assert metrics.r2_per_trial(true, predicted, observed) == pytest.approx(0.75)
     nothing = np.zeros_like(observed)
     assert np.isnan(metrics.r2_per_trial(true, predicted, nothing))
@@ -218,28 +207,6 @@ def test_unlabelled_entries_never_enter_a_metric():
     assert metrics.accuracy(y, p) == metrics.balanced_accuracy(y, p) == 0.5
     for metric in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1):
         assert np.isnan(metric(np.array([UNLABELLED]), np.array([1])))
-
-
-def test_bootstrap_interval_covers_the_mean_at_its_level():
-    generator = np.random.default_rng(0)
-    covered = [
-        low <= 0.0 <= high
-        for low, high in (
-            metrics.bootstrap_interval(generator.normal(size=60), seed, resamples=500)
-            for seed in range(200)
-        )
-    ]
-    assert 0.90 <= np.mean(covered) <= 0.99
-
-
-def test_bootstrap_interval_ignores_trials_without_a_value_and_repeats():
-    values = np.array([1.0, 2.0, np.nan, 4.0])
-    assert metrics.bootstrap_interval(values, 3) == metrics.bootstrap_interval(
-        values[[0, 1, 3]], 3
-    )
-    assert np.isnan(metrics.bootstrap_interval(values[2:3], 0)).all()
-    with pytest.raises(UserError, match="between 0 and 1"):
-        metrics.bootstrap_interval(values, 0, level=95.0)
 
 
 def test_every_metric_has_a_definition_that_states_its_null():

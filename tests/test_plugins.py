@@ -271,7 +271,7 @@ def test_a_model_of_another_package_trains_predicts_and_scores(
 ) -> None:
     from neuroduet.config import Config, override
     from neuroduet.simulate import simulate
-    from neuroduet.tasks.run import evaluate_run
+    from neuroduet.tasks.run import evaluate
     from neuroduet.training.fit import train
     from neuroduet.training.runs import load_run
 
@@ -284,7 +284,7 @@ def test_a_model_of_another_package_trains_predicts_and_scores(
     assert type(found.model).__name__ == "Gain"
     assert found.model.heard.tolist() == [1, 1]  # set up from both sessions
     assert found.best["mean"]["slope"] != 0
-    scores = evaluate_run(run, data, tasks=["encoding"])
+    scores = evaluate(run, data, tasks=["encoding"])
     bits = scores[scores.metric == "bits_per_spike"]["value"]
     assert len(bits) == 2
     assert bits.notna().all()
@@ -293,6 +293,145 @@ def test_a_model_of_another_package_trains_predicts_and_scores(
     forget()
     with pytest.raises(UserError, match="unknown model 'gain'"):
         load_run(run)
+
+
+@pytest.fixture
+def trained_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Train a model of one's own on two recordings, of which one has no behaviour."""
+    import torch
+    from torch import nn
+
+    from neuroduet.config import Config, override
+    from neuroduet.data.arrays import from_arrays
+    from neuroduet.data.recording import save
+    from neuroduet.models import MODELS
+    from neuroduet.models.plugin import PluginModel
+    from neuroduet.training.fit import train
+    from neuroduet.types import Prediction, Scales
+
+    draw = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for name, behaviours in (("a", {"speed": draw.normal(size=(20, 8))}), ("b", {})):
+        counts = draw.poisson(1.0, (20, 8, 5))
+        made = from_arrays(session_id=name, counts=counts, bin_size_s=0.02, behaviours=behaviours)
+        save(made, tmp_path / "data" / f"{name}.h5")
+
+    class Mean(PluginModel):
+        """Activity and behaviour as constants."""
+
+        def __init__(self, config, sessions, behaviours=None):
+            super().__init__(config, sessions, behaviours)
+            self.level = nn.Parameter(torch.zeros(1))
+            self.at = nn.ParameterDict()
+
+        def forward(self, batches, visible, prompts=None):
+            return [self.answer(batch) for batch in batches]
+
+        def answer(self, batch):
+            found = {k: torch.zeros_like(v) + self.level for k, v in batch.behaviours.items()}
+            activity = torch.zeros_like(batch.activity) + self.level
+            return Prediction(activity=activity, behaviours=found)
+
+        def stitchers(self):
+            return []
+
+        def scales(self, session):
+            n = len(self.session_infos[session].units)
+            known = {b.name: torch.ones(b.size) for b in self.behaviours}
+            return Scales(is_poisson=True, activity=torch.ones(n), behaviours=known)
+
+        def unit_embeddings(self, session):
+            return torch.zeros(len(self.session_infos[session].units), 1)
+
+    def run(sessions: str, **changes) -> Path:
+        monkeypatch.setitem(MODELS, "mine", type("Mine", (Mean,), changes))
+        settings = ["model.name=mine", "training.max_steps=2", "training.learning_rate=0.1"]
+        config = override(Config(), [*settings, "masking.schemes={decoding: 1, encoding: 1}"])
+        return train(config, tmp_path / "data", tmp_path / "run", sessions)
+
+    return run
+
+
+def test_a_model_by_hand_that_fits_its_description_trains(trained_by_hand) -> None:
+    assert (trained_by_hand("a") / "model" / "config.json").is_file()
+
+
+def no_scales(self, session):
+    import torch
+
+    from neuroduet.types import Scales
+
+    n = len(self.session_infos[session].units)
+    return Scales(is_poisson=True, activity=torch.ones(n), behaviours={})
+
+
+def only_behaviour(self, batch):
+    import torch
+
+    from neuroduet.types import Prediction
+
+    found = {name: torch.zeros_like(x) for name, x in batch.behaviours.items()}
+    return Prediction(activity=None, behaviours=found)
+
+
+def transposed(self, batch):
+    from neuroduet.types import Prediction
+
+    return Prediction(activity=batch.activity.transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("session", "changes", "said"),
+    [
+        ("a", {"scales": no_scales}, "its scales of 'speed' are missing, expected the standard"),
+        ("a", {"scales": lambda self, session: {}}, "scales returned dict, expected Scales"),
+        (
+            "a",
+            {"answer": transposed},
+            r"it predicts 'activity' as \(1, 5, 8\), expected \(1, 8, 5\)",
+        ),
+        ("b", {"answer": only_behaviour}, "it predicts neither the activity nor any behaviour"),
+        ("a", {"forward": lambda *given: {}}, "forward returned dict, expected one Prediction"),
+    ],
+)
+def test_a_model_that_does_not_is_refused_by_name_before_training(
+    trained_by_hand, tmp_path: Path, session: str, changes, said: str
+) -> None:
+    with pytest.raises(UserError, match=f"model 'mine' does not fit session '{session}': {said}"):
+        trained_by_hand(session, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "said"),
+    [
+        (None, "bool", "scheme 'mine' returned a dict, expected a neuroduet.masking.Drawn"),
+        ((3, 14, 1), "bool", r"'mine' hides 'activity' by torch.bool \(3, 14, 1\), expected"),
+        ((8,), "bool", r"truth values that spreads over \(3, 8, "),
+        ((1, 8, 1), "bool", r"hides 'activity' by torch.bool \(1, 8, 1\)"),
+        ((3, 8, 1), "float32", "hides 'activity' by torch.float32"),
+    ],
+)
+def test_a_scheme_that_draws_something_else_is_refused_by_name(
+    shape, dtype: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from worlds import make_batch, make_info
+
+    from neuroduet.masking import SCHEMES, Draw, Drawn, draw
+    from neuroduet.types import NEURAL
+
+    def mine(batch, how):
+        if shape is None:
+            return {}
+        mask = torch.zeros(shape, dtype=getattr(torch, dtype))
+        return Drawn(hidden={NEURAL: mask}, scored={NEURAL: mask})
+
+    monkeypatch.setitem(SCHEMES, "mine", mine)
+    batch = make_batch(make_info(), windows=3, bins=8)
+    how = Draw(generator=torch.Generator().manual_seed(0))
+    with pytest.raises(UserError, match=said):
+        draw(batch, {"mine": 1.0}, how)
 
 
 def test_the_program_finds_a_plugin_that_is_installed_beside_it(

@@ -86,6 +86,25 @@ def remove_leftovers(path: Path) -> None:
 
 
 @contextmanager
+def making_folders(*wanted: Path) -> Iterator[None]:
+    """Make folders to write into; what is refused inside leaves none behind.
+
+    Args:
+        wanted: The folders. When the block ends, those of them and of their parents that are new
+            and still empty are removed.
+    """
+    new = {one for path in wanted for one in (path, *path.parents) if not one.exists()}
+    for path in wanted:
+        path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for path in sorted(new, key=lambda one: -len(one.parts)):
+            with suppress(OSError):  # what was written stays
+                path.rmdir()
+
+
+@contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Refuse to work in a folder in which another process is at work.
 

@@ -9,7 +9,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,18 +58,28 @@ class Entry:
         return asdict(self) | {"sessions": list(self.sessions)}
 
 
-def find_entries(folder: Path) -> list[Entry]:
+def find_entries(
+    folder: Path, report: Callable[[int, int, float], None] = lambda done, total, value: None
+) -> list[Entry]:
     """Everything of ours at or below a folder, in the order of the paths.
 
     Args:
         folder: Where to look; hidden folders and links to folders are passed by.
+        report: Told how many runs and files are read, of how many, and NaN.
 
     Raises:
         UserError: There is no such folder.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give one that holds runs or recordings")
-    return list(_entries(folder))
+    places = list(_places(folder))
+    found = []
+    for done, (kind, path) in enumerate(places, start=1):
+        entry = _guarded(kind, path)
+        if kind != "recording" or entry.sessions or entry.problem:
+            found.append(entry)
+        report(done, len(places), math.nan)
+    return found
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -84,21 +94,20 @@ def kind_of(path: Path) -> Kind | None:
     return None
 
 
-def _entries(top: Path) -> Iterator[Entry]:
+def _places(top: Path) -> Iterator[tuple[Kind, Path]]:
+    """What may be ours by its name."""
     for place, folders, names in os.walk(top):
         folder = Path(place)
         kind = kind_of(folder)
         if kind is not None:
             folders.clear()  # members, checkpoints and predictions are parts of it
-            yield _guarded(kind, folder)
+            yield kind, folder
             continue
         folders[:] = sorted(n for n in folders if n[0] != "." and n not in PASSED_BY)
         for name in sorted(names):
             path = folder / name
             if name[0] != "." and kind_of(path) == "recording":
-                entry = _guarded("recording", path)
-                if entry.sessions or entry.problem:
-                    yield entry
+                yield "recording", path
 
 
 def _guarded(kind: Kind, path: Path) -> Entry:

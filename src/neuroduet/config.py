@@ -5,8 +5,6 @@ Every default stands here once. An unknown key is an error that names the neares
 
 from __future__ import annotations
 
-import difflib
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,14 +12,16 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
-from neuroduet.errors import UserError
-from neuroduet.plain import plain_name, printable, read_yaml
+from neuroduet.errors import UserError, as_path, unsuitable
+from neuroduet.plain import plain_name
+from neuroduet.settings import Settings, changes, choices, merged, read_setting, refusal
 
 
 def _odd_or_zero(bins: int) -> int:
@@ -33,21 +33,61 @@ def _odd_or_zero(bins: int) -> int:
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise refusal(error, type(self)) from None
 
-class BehaviourConfig(_Section):
-    """One behaviour to use as a modality.
+    # So marked, it is for whoever calls it, and sections in sections are validated as ever.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        place = ".".join((*_place_of(type(self)), name))
+        raise UserError(
+            f"a configuration is not changed in place; make another one with "
+            f"override(config, {{'{place}': {value!r}}})"
+        )
+
+
+class WantedBehaviour(_Section):
+    """A behaviour to use as a modality.
 
     Attributes:
         name: Name used in masks, scores and predictions.
-        source: ``group.field`` of the recording.
-        kind: ``continuous`` or ``categorical``.
-        per: ``bin`` or ``trial``.
+        source: ``group.field`` of the recording; ``None`` takes the behaviour that the recording
+            offers under this name.
+        kind: ``continuous`` or ``categorical``; ``None`` as the recording says.
+        per: ``bin`` or ``trial``; ``None`` as the recording says.
     """
 
     name: Annotated[str, AfterValidator(plain_name)]
+    source: str | None = None
+    kind: Literal["continuous", "categorical"] | None = None
+    per: Literal["bin", "trial"] | None = None
+
+
+class BehaviourConfig(WantedBehaviour):
+    """A behaviour as a recording holds it: everything is said."""
+
     source: str
     kind: Literal["continuous", "categorical"]
     per: Literal["bin", "trial"]
+
+
+def _wanted(given: object) -> object:
+    """A behaviour by its name alone, or in full."""
+    if isinstance(given, str):
+        return {"name": given}
+    if isinstance(given, WantedBehaviour):
+        return given.model_dump()
+    if not isinstance(given, dict):
+        raise ValueError("expected the name of a behaviour, or a mapping with name and source")
+    return given
+
+
+def _several(given: object) -> object:
+    return [given] if isinstance(given, str) else given
 
 
 class WindowConfig(_Section):
@@ -126,7 +166,8 @@ class DataConfig(_Section):
     Attributes:
         windows: Windows.
         split: Splits.
-        behaviours: Behaviours to use; ``None`` takes those the recordings name.
+        behaviours: Behaviours to use, by name or in full (:class:`WantedBehaviour`); ``None``
+            takes all that the recordings offer.
         min_rate_hz: Units below this mean rate over the training windows are left out.
         open_recordings: Recordings that a process holds open at a time; the one not read for
             longest is closed, and opened again when it is read.
@@ -134,7 +175,10 @@ class DataConfig(_Section):
 
     windows: WindowConfig = WindowConfig()
     split: SplitConfig = SplitConfig()
-    behaviours: tuple[BehaviourConfig, ...] | None = None
+    behaviours: Annotated[
+        tuple[Annotated[WantedBehaviour, BeforeValidator(_wanted)], ...] | None,
+        BeforeValidator(_several),
+    ] = None
     min_rate_hz: float = Field(0.0, ge=0)
     open_recordings: int = Field(100, ge=1)
 
@@ -307,7 +351,7 @@ class TrainingConfig(_Section):
     validate_every: int | None = Field(None, ge=1)
     patience: int | None = Field(None, ge=1)
     select: Literal["task", "mean"] = "task"
-    precision: Literal["32", "bf16"] = "32"
+    precision: Annotated[Literal["32", "bf16"], BeforeValidator(str)] = "32"  # YAML: a number
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = 1
     workers: int = Field(0, ge=0)
@@ -353,6 +397,19 @@ class Config(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+def _place_of(section: type[BaseModel], within: type[BaseModel] = Config) -> tuple[str, ...]:
+    """Names that lead from a configuration to a section of it."""
+    for name, field in within.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            if kind is section:
+                return (name,)
+            inner = _place_of(section, kind)
+            if inner:
+                return (name, *inner)
+    return ()
+
+
 def from_mapping(values: dict[str, Any]) -> Config:
     """Validate a nested mapping.
 
@@ -368,8 +425,7 @@ def from_mapping(values: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        listed = "; ".join(_explain(e) for e in error.errors())
-        raise UserError(printable(listed)) from None
+        raise refusal(error, Config) from None
 
 
 def load_config(path: Path | str, base: Config | None = None) -> Config:
@@ -385,23 +441,24 @@ def load_config(path: Path | str, base: Config | None = None) -> Config:
     Raises:
         UserError: The file is missing, is not a mapping, or holds an unknown key or bad value.
     """
-    path = Path(path)
+    path = as_path(path, "path")
     if not path.is_file():
         raise UserError(f"no configuration file at {path}; give the path of a YAML file")
-    values = _read(path.read_bytes(), str(path))
+    values = read_setting(path.read_bytes(), str(path))
     if values is None:
         values = {}
     if not isinstance(values, dict):
         raise UserError(f"{path} holds a {type(values).__name__}, expected sections with keys")
-    return from_mapping(_merge((base or Config()).model_dump(), values))
+    return from_mapping(merged((base or Config()).model_dump(), values))
 
 
-def override(config: Config, settings: list[str]) -> Config:
-    """Apply ``section.key=value`` settings, values written as in YAML.
+def override(config: Config, settings: Settings) -> Config:
+    """Change settings of a configuration.
 
     Args:
-        config: Configuration to change.
-        settings: E.g. ``["training.max_epochs=5", "model.width=64"]``.
+        config: Configuration to change; it stays as it is.
+        settings: ``"training.seed=1"``, a list of such texts with values written as in YAML, or
+            a mapping such as ``{"training.seed": 1, "model.width": 64}``.
 
     Returns:
         The changed configuration.
@@ -409,83 +466,21 @@ def override(config: Config, settings: list[str]) -> Config:
     Raises:
         UserError: A setting has no ``=``, or its key or value is not allowed.
     """
+    if not isinstance(config, Config):
+        raise unsuitable(
+            "config", config, "a configuration", "give for example neuroduet.PRESETS['duet']()"
+        )
     values = config.model_dump()
-    for setting in settings:
-        key, found, text = setting.partition("=")
-        if not found:
-            raise UserError(f"setting '{setting}' has no '='; write section.key=value")
-        change = _read(text, f"setting '{setting}'")
-        for part in reversed(key.strip().split(".")):
-            change = {part: change}
-        values = _merge(values, change)
+    for change in changes(settings):
+        values = merged(values, change)
     return from_mapping(values)
 
 
-def _read(text: str | bytes, origin: str) -> Any:
-    try:
-        return read_yaml(text)
-    except ValueError as error:
-        raise UserError(f"{origin} is not valid YAML: {error}") from None
+def allowed_values() -> dict[str, tuple[str, ...]]:
+    """Dotted names of all settings, each with its values if they are a choice of few.
 
-
-def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """A new mapping with ``change`` laid over ``base``; ``masking.schemes`` is replaced whole."""
-    merged = dict(base)
-    for key, value in change.items():
-        old = merged.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict) and key != "schemes"
-        merged[key] = _merge(old, value) if nested and old is not None else value
-    return merged
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 100
-
-
-def _explain(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown configuration key '{where}'; {_hint(error['loc'])}"
-    message = error["msg"].removeprefix("Value error, ")
-    return (
-        f"configuration key '{where}': {message}, found {_SHORT.repr(error['input'])}"
-        if where
-        else message
-    )
-
-
-def _hint(location: tuple[Any, ...]) -> str:
-    """The key of that name in other sections, else the nearest one of the section."""
-    *parents, name = (str(part) for part in location)
-    near = [key for key in _keys(Config) if key.endswith(f".{name}")]
-    section = _section_of(location[:-1])
-    known = list(section.model_fields) if section else []
-    for close in difflib.get_close_matches(name, known, n=1, cutoff=0.4):
-        near = near or [".".join([*parents, close])]
-    if not near:
-        return f"known keys: {', '.join(known)}"
-    return f"did you mean {' or '.join(repr(key) for key in near)}?"
-
-
-def _keys(section: type[BaseModel]) -> list[str]:
-    """Dotted names of all settings of a section."""
-    keys = []
-    for name, field in section.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += [f"{name}.{key}" for key in _keys(inner)]
-        else:
-            keys.append(name)
-    return keys
-
-
-def _section_of(location: tuple[Any, ...]) -> type[BaseModel] | None:
-    section: type[BaseModel] | None = Config
-    for part in location:
-        field = section.model_fields.get(str(part)) if section else None
-        annotation = field.annotation if field else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
-        else:
-            section = BehaviourConfig  # the only sections that stand in a list
-    return section
+    Example:
+        >>> allowed_values()["loss.kind"]
+        ('scored', 'published')
+    """
+    return choices(Config)

@@ -66,14 +66,15 @@ def demo(
     """
     from neuroduet.report.page import write_report
     from neuroduet.simulate import simulate
-    from neuroduet.tasks.run import baselines, embed_run, evaluate_run, predict_run
+    from neuroduet.tasks.run import embed, evaluate, score_baselines, write_predictions
     from neuroduet.training.files import write_bytes, write_text
     from neuroduet.training.finetune import finetune
-    from neuroduet.training.fit import run_jobs, train
+    from neuroduet.training.fit import train
+    from neuroduet.training.jobs import run_jobs
 
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} already holds files; choose another --out or remove it")
+        raise UserError(f"{out} already holds files; choose another folder (--out) or remove it")
     data = out / "data"
     paths = simulate(
         data,
@@ -95,24 +96,24 @@ def demo(
     _tell(report, "finetuning", 0.0)
     run_jobs(
         [
-            (finetune, (out / "pretrained", data, new, out / "finetuned", settings)),
+            (finetune, (out / "pretrained", data, out / "finetuned", new, settings)),
             (train, (scratch, data, out / "scratch", new)),
         ]
     )
     _tell(report, "scoring", 0.0)
     tables = [
-        evaluate_run(out / name, data, new, tasks=TASKS).assign(model=name) for name in Demo.models
+        evaluate(out / name, data, new, tasks=TASKS).assign(model=name) for name in Demo.models
     ]
     _tell(report, "scoring", 0.3)
-    scores = pd.concat([*tables, baselines(data, None, new)], ignore_index=True)
+    scores = pd.concat([*tables, score_baselines(data, None, new)], ignore_index=True)
     run = out / Demo.models[0]
     write_text(run / "scores.csv", scores.to_csv(index=False))
     units = pd.read_parquet(run / "scores_units.parquet").assign(model=Demo.models[0])
     write_bytes(run / "scores_units.parquet", units.to_parquet(index=False))
     _tell(report, "scoring", 0.8)
-    embed_run(run, run / "embeddings.csv")
+    embed(run, run / "embeddings.csv")
     for path in paths[PRETRAINED:]:
-        predict_run(run, path, run / "predictions")
+        write_predictions(run, path, run / "predictions")
     page = write_report(run, title="neuroduet demo: two animals the model had never seen")
     return Demo(scores=scores, run=run, report=page)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import reprlib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -29,3 +32,45 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     listed = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
     hint = f"did you mean '{near[0]}'? " if near else ""
     return UserError(f"unknown {kind} '{name}'; {hint}known: {listed}")
+
+
+def unsuitable(what: str, given: object, expected: str, remedy: str) -> UserError:
+    """The error for a value of the wrong kind.
+
+    Args:
+        what: Name of the argument.
+        given: What was given.
+        expected: What was expected.
+        remedy: What to do.
+
+    Example:
+        >>> str(unsuitable("path", [1, 2], "a path", "give one file"))
+        'path is [1, 2] (list), expected a path; give one file'
+    """
+    kind = type(given).__name__
+    if isinstance(given, str | int | float | list | tuple | dict | None):
+        return UserError(
+            f"{what} is {reprlib.repr(given)} ({kind}), expected {expected}; {remedy}"
+        )
+    named = getattr(given, "__name__", None)
+    kind = "class" if isinstance(given, type) else kind
+    shown = f"the {kind} {named}" if isinstance(named, str) else f"an object of type {kind}"
+    return UserError(f"{what} is {shown}, expected {expected}; {remedy}")
+
+
+def as_path(
+    given: object, what: str, remedy: str = "give its path as text or pathlib.Path"
+) -> Path:
+    """A path that a user gave, as :class:`~pathlib.Path`.
+
+    Args:
+        given: Text or a path.
+        what: Name of the argument.
+        remedy: What to do if it is neither.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    raise unsuitable(what, given, "a path", remedy)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from neuroduet.data.readers import READERS, reader_names, reader_of
-from neuroduet.data.readers.reader import Found, Reader, ReadOptions
+from neuroduet.atomic import making_folders
+from neuroduet.data.readers import reader_of
+from neuroduet.data.readers.choice import choose_reader
+from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.errors import UserError
 from neuroduet.plain import plain_name
+
+__all__ = ["Job", "Outcome", "Report", "Status", "choose_reader", "ingest", "plan"]
 
 log = logging.getLogger(__name__)
 
@@ -66,44 +70,6 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """The outcome in plain types, for JSON."""
         return asdict(self)
-
-
-def choose_reader(path: Path, name: str | None = None) -> Reader:
-    """The reader of a source.
-
-    Args:
-        path: File or folder.
-        name: Name of a reader; recognised from the source if not given.
-
-    Raises:
-        UserError: The name is unknown, or none or several readers recognise the source.
-    """
-    if name is not None:
-        return reader_of(name)
-    if not path.exists() and ":/" in str(path):
-        raise UserError(f"{path} is an address, of which only NWB files are read; add --nwb")
-    if not path.exists():
-        raise UserError(f"nothing at {path}, expected a file or a folder of recordings")
-    if path.is_dir() and not any(path.iterdir()):
-        raise UserError(f"the folder {path} is empty, expected recordings; give one that has some")
-    able = [reader for reader in READERS.values() if reader.recognises(path)]
-    if not able:  # only then are other packages asked, and imported
-        others = reader_names()[len(READERS) :]
-        able = [reader for reader in _importable(others) if reader.recognises(path)]
-    if len(able) != 1:
-        said = " and ".join(reader.name for reader in able) or "no known format"
-        listed = ", ".join(f"--{known}" for known in READERS)
-        raise UserError(f"{path} looks like {said}, expected one format; say which: {listed}")
-    return able[0]
-
-
-def _importable(names: Sequence[str]) -> list[Reader]:
-    """Readers of other packages; one that cannot be imported has been warned about."""
-    found = []
-    for name in names:
-        with suppress(UserError):
-            found.append(reader_of(name))
-    return found
 
 
 def plan(
@@ -177,7 +143,9 @@ def ingest(
     todo = [jobs[at] for at in waiting]
     for count, (which, outcome) in enumerate(_work(todo, workers), start=1):
         at = waiting[which]
-        done[at] = _joined(found[at], outcome)
+        look = found[at]
+        name = outcome.session or look.session
+        done[at] = replace(outcome, source=look.source, session=name, found=look.found)
         if report is not None:
             report(count, len(waiting), float("nan"))
     return [done[at] for at in range(len(jobs))]
@@ -233,17 +201,6 @@ def _failed(job: Job, error: Exception) -> Outcome:
     return Outcome(source=str(job.source), session="", status="failed", path="", why=why)
 
 
-def _joined(found: Outcome, outcome: Outcome) -> Outcome:
-    return Outcome(
-        source=found.source,
-        session=outcome.session or found.session,
-        status=outcome.status,
-        path=outcome.path,
-        why=outcome.why,
-        found=found.found,
-    )
-
-
 def _refuse_doubles(outcomes: Sequence[Outcome]) -> None:
     counts = Counter(one.session for one in outcomes if one.session)
     twice = [name for name, count in counts.items() if count > 1]
@@ -257,27 +214,11 @@ def _refuse_doubles(outcomes: Sequence[Outcome]) -> None:
 
 def _work(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:
     """Outcomes as they come, with the number of their job."""
-    fresh = _made_folders({job.out for job in jobs})
-    try:
+    with making_folders(*{job.out for job in jobs}):
         if workers == 1 or len(jobs) < 2:
             yield from enumerate(map(_convert, jobs))
         else:
             yield from _side_by_side(jobs, min(workers, len(jobs)))
-    finally:
-        for folder in fresh:
-            with suppress(OSError):  # what was written stays
-                folder.rmdir()
-
-
-def _made_folders(wanted: set[Path]) -> list[Path]:
-    """Make folders; those that were not there before, the deepest first."""
-    fresh = sorted(
-        {one for folder in wanted for one in (folder, *folder.parents) if not one.exists()},
-        key=lambda one: -len(one.parts),
-    )
-    for folder in wanted:
-        folder.mkdir(parents=True, exist_ok=True)
-    return fresh
 
 
 def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:

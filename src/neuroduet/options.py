@@ -51,6 +51,21 @@ def among(known: Sequence[str]) -> Callable[[str], list[str]]:
     return complete
 
 
+def of_configuration(incomplete: str) -> list[str]:
+    """What a shell is told when it completes a setting: its name, then its value.
+
+    Args:
+        incomplete: E.g. ``loss.k``, or ``loss.kind=s``.
+    """
+    from neuroduet.config import allowed_values
+
+    key, given, _ = incomplete.partition("=")
+    known = allowed_values()
+    if given:
+        return [f"{key}={value}" for value in known.get(key, ())]
+    return [f"{name}=" for name in known if "." in name and name.startswith(key)]
+
+
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
 Data = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Folder of recordings (.h5), or one of them.")
@@ -68,7 +83,12 @@ ConfigFile = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="E.g. training.seed=1; several are allowed."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="E.g. training.seed=1; several are allowed.",
+        autocompletion=of_configuration,
+    ),
 ]
 MaxMinutes = Annotated[
     float | None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,6 +14,9 @@ LONGEST_NAME = 150
 
 DEEPEST = 50
 """Levels of nesting that YAML may have; settings have three."""
+
+RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(10)}
+"""Names that no file can have under Windows."""
 
 
 def plain_name(name: str) -> str:
@@ -28,6 +33,27 @@ def plain_name(name: str) -> str:
             "slashes, and no dot in front"
         )
     return name
+
+
+def file_name(session_id: str) -> str:
+    """A file name (without suffix) for a session: no separators, and no two alike.
+
+    Args:
+        session_id: Any text.
+
+    Returns:
+        The id itself where it is safe; else with unsafe characters replaced and a hash appended.
+
+    Example:
+        >>> file_name("mouse_1.day-2"), file_name("../a")
+        ('mouse_1.day-2', '_a-61b4c98b')
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "_", session_id).lstrip(".")[:LONGEST_NAME].rstrip(".")
+    if clean.split(".")[0].upper() in RESERVED:
+        clean = f"_{clean}"
+    if clean == session_id and clean:
+        return clean
+    return f"{clean}-{hashlib.sha256(session_id.encode()).hexdigest()[:8]}"
 
 
 def printable(text: str) -> str:

@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from sklearn.exceptions import NotFittedError
 
 from neuroduet.atomic import require_empty
+from neuroduet.errors import UserError
 from neuroduet.plain import printable
 from neuroduet.remote import push_folder, require_repository_name
+
+
+class NotFitted(UserError, NotFittedError):
+    """Asked for an answer before it was fitted; scikit-learn knows the error too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,10 +34,23 @@ NEURAL = "activity"
 UNLABELLED = -1
 """Label of a frame or trial that nobody annotated; it never enters a loss or a metric."""
 
+NO_REGION = frozenset({"", "unknown", "none", "nan", "void", "root"})
+"""Labels (lower case) that say that a unit's region is not known; such units form no region."""
+
 NeuralKind = Literal["spikes", "counts", "traces"]
 BehaviourKind = Literal["continuous", "categorical"]
 Per = Literal["bin", "trial"]
 Split = Literal["train", "valid", "test"]
+
+
+def is_region(label: str) -> bool:
+    """Whether a unit's label names a brain region, and not that none is known.
+
+    Example:
+        >>> is_region("CA1"), is_region("Unknown"), is_region("")
+        (True, False, False)
+    """
+    return label.strip().lower() not in NO_REGION
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
 from neuroduet.simulate.acting import FPS, Acting, simulate_acting
 from neuroduet.simulate.bouts import STAGES, bout_chain, stationary
-from neuroduet.tasks.evaluate import evaluate
+from neuroduet.tasks.evaluate import score_predictors
 from neuroduet.tasks.oracle import oracles
 from neuroduet.types import UNLABELLED
 
@@ -184,7 +184,7 @@ def test_linear_models_decode_and_encode_actions_below_the_oracles(
     train, valid = (session.batch(session.indices(split)) for split in ("train", "valid"))
     with torch.no_grad():
         models = [fit(train, valid, session.info) for fit in (fit_logistic, fit_poisson_glm)]
-    found = evaluate([*models, *oracles([session])], [session], ["encoding", "decoding"])
+    found = score_predictors([*models, *oracles([session])], [session], ["encoding", "decoding"])
     value = {(s.model, s.target, s.metric): s.value for s in found.scores}
     test = session.indices("test")
     frames = _frames(session, test)

@@ -210,13 +210,26 @@ def test_states_are_found_without_labels_and_matched_to_them(
     assert not (tmp_path / "f" / "confusion.svg").exists()
 
 
+def test_states_of_a_model_that_leaves_labels_aside_are_matched_to_them(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "states"
+    quick = ["--set", "steps=2", "--set", "hmm.restarts=1", "--set", "hmm.iterations=2"]
+    words = ["--data", data, "--out", out, "--model", "slds", *quick]
+    assert run("train", *words, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["labelled"] == {"state 0": 0, "state 1": 0}
+    assert run("evaluate", out, "--data", data, "--json") == 0
+    assert "one_to_one" in {row["metric"] for row in json.loads(capsys.readouterr().out)}
+
+
 def test_the_grid_is_scored_out_of_fold_and_goes_on_where_it_was(
     data: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
     out = tmp_path / "grid"
     words = ["compare", "--data", data, "--models", "random_forest,boosting", "--folds", "3"]
     options = ["--set", "random_forest.trees=5", "--set", "boosting.rounds=3", "--out", out]

@@ -182,6 +182,8 @@ def test_a_grid_has_every_model_with_every_feature_and_refuses_wrong_names():
         grid(["bosting"])
     with pytest.raises(UserError, match="segmentation model"):
         grid(["boosting"], options={"forest": {}})
+    with pytest.raises(UserError, match="model 'slds' leaves labels aside"):
+        grid(["boosting", "slds"])
 
 
 def test_real_segmenters_are_compared(tmp_path):

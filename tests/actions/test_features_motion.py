@@ -7,7 +7,6 @@ import pytest
 
 from neuroduet.actions.features.motion import (
     compute_acceleration,
-    compute_motion_energy,
     compute_speed,
     compute_turning,
     compute_velocity,
@@ -18,9 +17,8 @@ REFERENCE = np.array([[1.0], [4.0], [2.0]])
 FRAMES = np.arange(400)
 
 
-def test_velocity_and_motion_energy_are_those_of_the_reference() -> None:
+def test_velocity_is_that_of_the_reference() -> None:
     assert compute_velocity(REFERENCE)[:, 0].tolist() == [0.0, 3.0, -2.0]
-    assert compute_motion_energy(REFERENCE)[:, 0].tolist() == [0.0, 3.0, 2.0]
 
 
 def test_acceleration_is_the_difference_of_the_difference() -> None:

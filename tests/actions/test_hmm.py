@@ -265,3 +265,17 @@ def test_k_means_finds_far_clusters_and_bears_fewer_points_than_clusters():
 def test_impossible_numbers_of_components_are_refused(given):
     with pytest.raises(ValueError, match="components"):
         HMMOptions(components=given)
+
+
+@pytest.mark.parametrize(("family", "options"), FAMILIES)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_fit_that_ends_before_it_has_converged_says_so_once(family, options, labelled, caplog):
+    values, states = race(600)
+    labels = chunk_labels(states, 20, 0, chunk=5) if labelled else np.full(len(values), -1)
+    frames = [Frames(features=values, labels=labels)]
+    family.fit(frames, 4, options(iterations=2, tolerance=0, restarts=2), 0, silent)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "2 iterations ended; allow it more, e.g. iterations=4" in caplog.text
+    caplog.clear()
+    family.fit(frames, 4, options(iterations=50, tolerance=1e-2, restarts=2), 0, silent)
+    assert caplog.text == ""

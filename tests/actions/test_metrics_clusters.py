@@ -48,7 +48,6 @@ def test_the_split_cluster_of_the_reference():
     assert clusters.completeness(counts) == pytest.approx(0.6802, abs=5e-5)
     assert clusters.v_measure(counts) == pytest.approx(0.7395, abs=5e-5)
     assert (clusters.match_one_to_one(counts) == UNLABELLED).sum() == 1
-    np.testing.assert_array_equal(clusters.match_many_to_one(counts), [0, 1, 2, 0])
 
 
 @given(partitions)
@@ -67,12 +66,9 @@ def test_partitions_are_compared_as_scikit_learn_does(pair):
     np.testing.assert_allclose(
         clusters.adjusted_rand(counts), sklearn_metrics.adjusted_rand_score(y, c), atol=1e-9
     )
-    for average in ("arithmetic", "geometric"):
-        np.testing.assert_allclose(
-            clusters.normalised_mutual_information(counts, average),
-            sklearn_metrics.normalized_mutual_info_score(y, c, average_method=average),
-            atol=1e-9,
-        )
+    np.testing.assert_allclose(
+        clusters.v_measure(counts), sklearn_metrics.normalized_mutual_info_score(y, c), atol=1e-9
+    )
 
 
 @given(partitions)
@@ -114,7 +110,6 @@ def test_a_frame_without_a_state_is_a_miss():
     counts = frame_counts(TRUE, np.full(12, UNLABELLED), 3, 2)
     assert clusters.one_to_one_accuracy(counts) == 0.0
     assert clusters.many_to_one_accuracy(counts) == 0.0
-    np.testing.assert_array_equal(clusters.match_many_to_one(counts), [UNLABELLED] * 2)
 
 
 def test_states_outside_the_mapping_become_unlabelled():

@@ -297,6 +297,16 @@ def test_actions_without_proper_names_are_refused(names, message):
         with_actions(film(), np.array([0, 1, 2]), None, names, np.arange(3.0))
 
 
+@pytest.mark.parametrize("chances", [None, np.full((5, 3), 1 / 3)])
+def test_actions_and_times_of_different_number_are_refused(chances):
+    with pytest.raises(UserError, match="found 3 classes, 5 timestamps.* of one length"):
+        with_actions(film(), np.array([0, 1, 2]), chances, ("a", "b", "c"), np.arange(5.0))
+    with pytest.raises(UserError, match="3 timestamps, 5 probab"):
+        with_actions(
+            film(), np.array([0, 1, 2]), np.full((5, 3), 1 / 3), ("a", "b", "c"), np.arange(3.0)
+        )
+
+
 def arrays_file(path, **arrays):
     np.savez(path, **arrays)
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,20 @@ def test_evidence_of_thousands_of_nats_stays_finite():
     assert bool(found.isfinite().all())
     assert float(found[0, 0]) == 1.0
     assert float(found[21, 1]) == 1.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0, 1000.0, 100_000.0])
+def test_weights_may_be_as_far_apart_as_they_like(scale):
+    generator = torch.Generator().manual_seed(0)
+    first = scale * torch.randn(4, generator=generator, dtype=torch.float64)
+    steps = scale * torch.randn(200, 4, 4, generator=generator, dtype=torch.float64)
+    forward, backward = [first], [torch.zeros(4, dtype=torch.float64)]
+    for step in steps:
+        forward.append((forward[-1][:, None] + step).logsumexp(0))
+    for step in steps.flip(0):
+        backward.append((step + backward[-1]).logsumexp(1))
+    expected = (torch.stack(forward) + torch.stack(backward[::-1])).softmax(-1)
+    torch.testing.assert_close(smoothed(first, steps), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_running_products_are_products_of_all_matrices_so_far():

@@ -30,6 +30,13 @@ def test_no_window_and_no_context_reaches_another_recording():
         assert len(seen) == 1
 
 
+def test_frames_that_follow_each_other_are_of_one_recording_also_without_context():
+    tape = lay_out([recording(0, 30), recording(1, 12)], 2, window=8, pad=0)
+    follow = tape.valid[1:] & tape.valid[:-1]
+    assert follow.sum() == 29 + 11
+    assert bool((tape.x[1:, 0] == tape.x[:-1, 0])[follow].all())
+
+
 def test_every_frame_lies_in_some_window():
     recordings = [recording(0, 30), recording(1, 3), recording(2, 8)]
     tape = lay_out(recordings, 2, window=8, pad=4)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
+from neuroduet import actions
 from neuroduet.actions import Segmenter
+from neuroduet.actions.evaluation import evaluate_actions
 from neuroduet.actions.families import FAMILIES
+from neuroduet.actions.run import Inputs
 from neuroduet.errors import UserError
 from neuroduet.simulate.nascar import nascar
 from neuroduet.types import UNLABELLED
@@ -59,7 +66,8 @@ def test_every_model_predicts_every_frame_and_comes_back_from_files(
     again = Segmenter.from_pretrained(segmenter.save_pretrained(tmp_path / "model"))
     for one, same in zip(probabilities, again.predict_proba(features), strict=True):
         assert np.array_equal(one, same)
-    assert again.class_names == segmenter.class_names == ("0", "1", "2")
+    names = [str(k) if FAMILIES[model].uses_labels else f"state {k}" for k in range(3)]
+    assert list(again.class_names) == list(segmenter.class_names) == names
     one_frame = segmenter.predict([features[0][:1]])[0]
     assert one_frame.shape == (1,)
 
@@ -85,6 +93,23 @@ def test_states_are_found_without_labels(model: str) -> None:
     states = segmenter.fit(features).predict(features)
     assert segmenter.class_names == ("state 0", "state 1", "state 2")
     assert {s.shape for s in states} == {(400,)}
+
+
+@pytest.mark.parametrize("given", [None, ("rest", "groom", "rear")])
+def test_states_that_no_label_taught_bear_no_name_of_a_class(
+    given: tuple[str, ...] | None,
+) -> None:
+    features, labels = world()
+    segmenter = Segmenter("slds", features="position", classes=given, **QUICK["slds"])
+    assert segmenter.fit(features, labels).class_names == ("state 0", "state 1", "state 2")
+    two = Segmenter("slds", features="position", n_states=2, **QUICK["slds"])
+    assert two.fit(features, labels).class_names == ("state 0", "state 1")
+
+
+def test_recordings_may_be_given_one_at_a_time() -> None:
+    segmenter, features = fitted("random_forest")
+    labels = world()[1]
+    assert segmenter.score(iter(features), iter(labels)) == segmenter.score(features, labels)
 
 
 @pytest.mark.parametrize("shape", [(5, 2), (5, 3), (2, 4, 3)])
@@ -116,7 +141,8 @@ Y = np.zeros(10, int)
 @pytest.mark.parametrize(
     ("recordings", "labels", "words"),
     [
-        (X, [Y], "list of arrays"),
+        (X, [Y], r"one array of shape \(10, 3\), expected a list .* give \[array\]"),
+        (np.stack([X, X]), [Y, Y], r"list\(array\) for several"),
         ([], None, "no recording"),
         ([X[0]], [Y], r"shape \(3,\)"),
         ([np.array([["a", "b"]])], [Y], "expected numbers"),
@@ -127,6 +153,9 @@ Y = np.zeros(10, int)
         ([X], [Y + 0.5], "not integers from -1 on"),
         ([X], [np.full(10, np.nan)], "not integers from -1 on"),
         ([X], [Y - 1], "learns from labels"),
+        ([X], [np.full(10, "")], "learns from labels"),
+        ([X, X], [np.full(10, "rest"), Y[:4]], r"labels of shape \(4,\)"),
+        ([X], [np.array(["rest", 3.0] * 5, dtype=object)], "unknown class '3.0'"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_one_sentence(
@@ -152,9 +181,72 @@ def test_options_that_do_not_exist_are_refused(options: dict[str, object], words
         Segmenter(**options)  # type: ignore[arg-type]
 
 
+def test_labels_may_be_names() -> None:
+    features, labels = world()
+    names = np.array(["rest", "groom", "rear", ""])
+    numbers = [np.where(np.arange(len(y)) % 200 < 120, y, UNLABELLED) for y in labels]
+    words = [names[y] for y in numbers]
+    plain = Segmenter("random_forest", classes=names[:3].tolist(), trees=5)
+    expected = plain.fit(features, numbers).predict(features)
+    for given in (words, [y.astype(object) for y in words]):
+        same = Segmenter("random_forest", classes=names[:3].tolist(), trees=5)
+        found = same.fit(features, given).predict(features)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        assert same.score(features, given) == plain.score(features, numbers)
+    alone = Segmenter("random_forest", trees=5).fit(features, words)
+    assert alone.classes_.tolist() == ["groom", "rear", "rest"]
+    answers = alone.classes_[alone.predict(features)[0]]
+    assert (answers == names[labels[0]]).mean() > 0.9
+    with pytest.raises(UserError, match="unknown class 'rest'; .*known: groom, rear"):
+        Segmenter("random_forest", classes=("groom", "rear")).fit(features, words)
+
+
+def test_weak_labels_may_be_names_too() -> None:
+    features, labels = world()
+    names = np.array(["a", "b", "c"])
+    none = [np.full(len(y), "") for y in labels]
+    segmenter = Segmenter("hmm", restarts=1).fit(features, none, weak=[names[y] for y in labels])
+    assert segmenter.classes_.tolist() == ["a", "b", "c"]
+    plain = Segmenter("hmm", restarts=1).fit(features, weak=labels)
+    np.testing.assert_array_equal(segmenter.predict(features), plain.predict(features))
+
+
+def test_networks_compute_with_one_thread_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, labels = world(1)
+    seen: dict[str, list[int]] = {}
+    for name in ("tcn", "random_forest"):
+        family, told = FAMILIES[name], seen.setdefault(name, [])
+
+        def fit(*given: object, own: object = family.fit, told: list[int] = told) -> object:
+            told.append(torch.get_num_threads())
+            return own(*given)  # type: ignore[operator]
+
+        monkeypatch.setitem(FAMILIES, name, replace(family, fit=fit))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for given in ({}, {"threads": 2}, {"threads": None}):
+            Segmenter("tcn", steps=1, **given).fit(features, labels)
+            Segmenter("random_forest", trees=1, **given).fit(features, labels)
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {"tcn": [1, 2, 3], "random_forest": [3, 3, 3]}
+    with pytest.raises(UserError, match="threads is 0"):
+        Segmenter(threads=0)
+
+
+def test_the_room_lists_its_segmenter() -> None:
+    assert "Segmenter" in dir(actions)
+
+
 def test_a_model_that_is_not_fitted_or_fitted_to_other_features_says_so() -> None:
-    with pytest.raises(UserError, match="not fitted"):
-        Segmenter("tcn").predict([X])
+    for error in (UserError, NotFittedError):
+        with pytest.raises(error, match="not fitted"):
+            Segmenter("tcn").predict([X])
+    assert not hasattr(Segmenter("tcn"), "classes_")
     segmenter, _ = fitted("random_forest")
     with pytest.raises(UserError, match=r"fitted to \(4,\)"):
         segmenter.predict([X])
@@ -182,7 +274,9 @@ def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_scikit_learn_copies_and_changes_a_segmenter() -> None:
-    segmenter = Segmenter("hmm", n_states=3, classes=["a", "b", "c"], seed=4, sticky=7.0)
+    given = {"classes": ["a", "b", "c"], "threads": 2, "verbose": True}
+    segmenter = Segmenter("hmm", n_states=3, seed=4, sticky=7.0, **given)
+    assert given.items() <= segmenter.get_params().items()
     twin = clone(segmenter)
     assert twin.get_params() == segmenter.get_params()
     assert twin.options.sticky == 7.0
@@ -195,3 +289,18 @@ def test_a_segmenter_remembers_what_it_was_fitted_to(tmp_path: Path) -> None:
     segmenter = Segmenter("hmm", n_states=2).fit([world.features], names=["monday"])
     again = Segmenter.from_pretrained(segmenter.save_pretrained(tmp_path / "model"))
     assert again.describe()["recordings"] == ["monday"]
+
+
+def test_files_are_scored_by_plain_paths(tmp_path: Path) -> None:
+    features, labels = world(2)
+    for index, (x, y) in enumerate(zip(features, labels, strict=True)):
+        np.savez(tmp_path / f"day{index}.npz", features=x, labels=y, names=np.array(list("abc")))
+    segmenter = Segmenter("random_forest", classes=list("abc"), trees=5).fit(features, labels)
+    model = segmenter.save_pretrained(tmp_path / "model")
+    inputs = Inputs(data=tmp_path)
+    expected = evaluate_actions(models=[model], inputs=inputs, out=None).scores
+    found = evaluate_actions(models=str(model), inputs=str(tmp_path), out=str(tmp_path / "s.csv"))
+    pd.testing.assert_frame_equal(found.scores, expected)
+    assert len(pd.read_csv(tmp_path / "s.csv")) == len(expected)
+    again = evaluate_actions(models=[str(model), model], inputs=tmp_path).scores
+    assert again["value"].tolist() == pytest.approx(expected["value"].tolist(), nan_ok=True)

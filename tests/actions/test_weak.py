@@ -15,24 +15,6 @@ label_arrays = st.lists(
 ).map(lambda parts: np.repeat(*np.array(parts).T))
 
 
-def test_the_pseudo_labels_of_the_reference():
-    probabilities = np.array([[0.05, 0.92, 0.03], [0.3, 0.6, 0.1], [0.9, 0.1, 0.0]])
-    assert weak.pseudo_labels(probabilities, 0.9).tolist() == [1, UNLABELLED, 0]
-
-
-def test_a_class_must_be_probable_in_the_median_and_stable_over_passes():
-    steady = np.full(10, 0.95)
-    fickle = np.array([1.0] * 6 + [0.0] * 4)
-    unsure = np.full(10, 0.85)
-    first = np.stack([steady, fickle, unsure], axis=1)
-    passes = np.stack([first, 1 - first], axis=2)
-    assert fickle.var() > 0.05
-    found = weak.stable_pseudo_labels(passes, 0.9, 0.05)
-    assert found.tolist() == [0, UNLABELLED, UNLABELLED]
-    assert weak.stable_pseudo_labels(passes, 0.9, 0.3).tolist() == [0, 0, UNLABELLED]
-    assert weak.stable_pseudo_labels(1 - passes, 0.9, 0.3).tolist() == [1, 1, UNLABELLED]
-
-
 def moving(active: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Coordinates of two keypoints that jitter a little at rest and much when active."""
     steps = generator.normal(0, np.where(active, 3.0, 0.05)[:, None], (len(active), 4))

@@ -34,13 +34,13 @@ def test_ridge_decodes_better_than_the_mean(session, splits, ridge):
     null = fit_mean_behaviour(train, session.info)
     for name in ("wheel", "delay"):
         seen, true = test.observed[name], test.behaviours[name]
-        model = ridge.filters.get(name) or ridge.trials[name]
-        errors = ((model.values(test) - true)[seen] ** 2).mean()
-        assert errors < 0.8 * ((null.means[name][0] - true)[seen] ** 2).mean()
+        errors, usual = (((x.read_outs[name].values(test) - true)[seen] ** 2).mean()
+                         for x in (ridge, null))  # fmt: skip
+        assert errors < 0.8 * usual
 
 
 def test_ridge_per_trial_equals_scikit_learn(splits, ridge):
-    train, model = splits[0], ridge.trials["delay"]
+    train, model = splits[0], ridge.read_outs["delay"]
     x, y = model.features.of(train).double(), train.behaviours["delay"][:, 0]
     # The chosen penalty is not kept: it follows from the size of the solution.
     norms = []
@@ -56,8 +56,9 @@ def test_logistic_beats_the_majority_on_what_activity_tells(session, splits, log
     for name, margin in (("choice", 0.2), ("state", 0.05)):
         seen = test.observed[name]
         true = test.behaviours[name][seen]
-        found = logistic.models[name].logits(test)[seen].argmax(dim=-1)
-        null = majority.frequencies[name][0].argmax().expand(true.shape)
+        found, null = (
+            x.read_outs[name].values(test)[seen].argmax(dim=-1) for x in (logistic, majority)
+        )
         gained = balanced_accuracy_score(true, found) - balanced_accuracy_score(true, null)
         assert gained > margin
 
@@ -118,12 +119,9 @@ def test_decoders_do_not_depend_on_padding(splits, ridge, logistic):
     test = splits[2]
     odd = torch.where(test.valid[..., None], test.activity, 50.0)
     padded = replace(test, activity=odd)
-    for name, model in {**ridge.filters, **ridge.trials}.items():
+    for name, model in {**ridge.read_outs, **logistic.read_outs}.items():
         seen = test.observed[name]
         torch.testing.assert_close(model.values(test)[seen], model.values(padded)[seen])
-    for name, model in logistic.models.items():
-        seen = test.observed[name]
-        torch.testing.assert_close(model.logits(test)[seen], model.logits(padded)[seen])
 
 
 def test_trial_features_are_standardised_on_training_windows(splits):

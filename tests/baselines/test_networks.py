@@ -9,7 +9,9 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
 from neuroduet.baselines import fit_mean_behaviour, fit_ridge, networks
-from neuroduet.baselines.networks import Lstm, NetworkDecoder, Target, fit_lstm, fit_mlp
+from neuroduet.baselines.decoders import DecodingBaseline
+from neuroduet.baselines.network_modules import Lstm
+from neuroduet.baselines.networks import Target, fit_lstm, fit_mlp
 from neuroduet.baselines.selection import r2_of
 from neuroduet.types import NEURAL, Batch, Behaviour, Predictor, SessionInfo
 
@@ -37,7 +39,7 @@ def splits(session) -> list[Batch]:
 
 
 @pytest.fixture(scope="module")
-def decoders(session, splits) -> list[NetworkDecoder]:
+def decoders(session, splits) -> list[DecodingBaseline]:
     return [fit(splits[0], splits[1], session.info) for fit in FITS.values()]
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from neuroduet.data.arrays import from_arrays
@@ -153,6 +156,9 @@ def test_touching_trials_are_allowed():
         ({"traces": COUNTS}, "found counts and traces"),
         ({"bin_size_s": None}, "bin_size_s is missing"),
         ({"bin_size_s": -1.0}, "expected seconds above 0"),
+        ({"counts": COUNTS.astype(str)}, r"counts is of type <U\d+, expected numbers"),
+        ({"counts": COUNTS.astype(object) + 1j}, "counts is of type object, expected numbers"),
+        ({"counts": [[1, 2], [3]]}, "counts has parts of different lengths"),
         ({"counts": np.ones(3)}, r"shape \(3,\), expected \(trials, bins, units\)"),
         ({"counts": -COUNTS - 1}, "negative or fractional"),
         ({"counts": COUNTS * 0.5}, "store them as traces"),
@@ -192,13 +198,19 @@ def test_what_does_not_fit_is_named(changes, message):
         ({"spike_units": [0]}, r"shape \(2,\) and spike_units \(1,\)"),
         ({"spike_units": [0.0, 1.0]}, "expected integers or unit ids"),
         ({"spike_units": ["a", "z"], "units": {"id": ["a"]}}, "'z'"),
-        ({"spike_units": [0, 5], "units": {"id": ["a", "b"]}}, "0 to 5, but there are 2 units"),
+        ({"spike_units": [0, 5], "units": {"region": ["a", "b"]}},
+         r"units\['region'\] has 2 entries, but there are 6 units \(spike_units runs to 5\)"),
+        ({"spike_times": [[0.0], [1.0]]}, "leave spike_units out"),
+        ({"spike_times": [[0.0], [1.0]], "spike_units": None, "units": {"region": ["a"]}},
+         r"units\['region'\] has 1 entries, but there are 2 units \(spike_times has an array"),
+        ({"spike_times": ["a", "b"]}, "spike_times is of type <U1, expected numbers"),
+        ({"trials": {"start": ["0"], "end": ["1"]}}, "trials column start is of type <U1"),
         ({"spike_times": [0.0, np.inf]}, "not finite"),
         ({"trials": {"start": [0.0]}}, "columns start and end"),
         ({"trials": {"start": [1.0], "end": [0.0]}}, "do not end after they start"),
         ({"behaviours": {"x": np.zeros(7)}}, "bin_size_s to be given"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_events_is_named(changes, message):
     given = {"session_id": "s", "spike_times": [0.0, 1.0], "spike_units": [0, 1]}
     with pytest.raises(UserError, match=message):
@@ -224,3 +236,43 @@ def test_the_same_column_may_be_behaviour_and_trial_column():
     choice = np.arange(12) % 2
     recording = build(trials={"choice": choice}, behaviours={"choice": choice})
     assert kinds(recording) == {"choice": ("categorical", "trial")}
+
+
+def test_times_of_spikes_may_be_given_by_unit():
+    by_unit = [np.array([0.3, 0.1]), np.zeros(0), np.array([0.2])]
+    recording = from_arrays(session_id="s", spike_times=by_unit, units={"region": list("ABC")})
+    np.testing.assert_allclose(recording.spikes.timestamps, [0.1, 0.2, 0.3])
+    assert recording.spikes.unit_index.tolist() == [0, 2, 0]
+    assert recording.units.id.tolist() == ["unit000", "unit001", "unit002"]
+    ragged = np.empty(3, dtype=object)
+    ragged[:] = by_unit
+    again = from_arrays(session_id="s", spike_times=ragged)
+    np.testing.assert_array_equal(again.spikes.unit_index, recording.spikes.unit_index)
+
+
+def test_tables_may_be_of_pandas():
+    trials = pd.DataFrame({"start": [0.0, 2.0], "end": [1.0, 3.0], "cue": ["left", None]})
+    units = pd.DataFrame({"region": ["A", "B"], "depth_um": [1.5, 2.5]}, index=[7, 3])
+    recording = from_arrays(
+        session_id="s",
+        spike_times=[0.1, 2.2],
+        spike_units=[0, 1],
+        trials=trials,
+        units=units,
+        behaviours=pd.DataFrame({"choice": ["go", "stop"]}),
+    )
+    assert recording.trials.cue.tolist() == ["left", ""]
+    assert recording.units.region.tolist() == ["A", "B"]
+    assert recording.units.depth_um.tolist() == [1.5, 2.5]
+    assert kinds(recording) == {"choice": ("categorical", "trial")}
+
+
+@pytest.mark.parametrize(("distinct", "warned"), [(20, False), (21, True)])
+def test_many_integers_per_trial_are_suspected_to_be_continuous(distinct, warned):
+    values = np.arange(42) % distinct
+    counts = np.ones((42, 2, 1), int)
+    expected = pytest.warns(UserWarning, match="give floats") if warned else nullcontext()
+    with expected:
+        recording = build(counts=counts, behaviours={"x": values})
+    assert kinds(recording) == {"x": ("categorical", "trial")}
+    build(counts=counts, behaviours={"x": values.astype(str)})

@@ -11,6 +11,7 @@ from neuroduet.data.binning import (
     finite_samples,
     interpolate,
     nearest,
+    overlaps,
     sample_series,
     select_bins,
 )
@@ -109,6 +110,18 @@ def test_no_recorded_bin_serves_twice_and_inner_windows_are_whole(start, bin_siz
     assert (np.diff(found) == 1).all()
     if 0 <= start <= 19 * bin_size:
         assert len(found) == 20
+
+
+spans = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=6).map(
+    lambda pairs: np.array([[start, start + length] for start, length in pairs], float)
+)
+
+
+@given(intervals=spans.map(lambda x: x.reshape(-1, 2)), asked=spans.filter(len))
+def test_spans_overlap_an_interval_if_they_share_a_moment(intervals, asked):
+    found = overlaps(intervals, asked[:, 0], asked[:, 1])
+    for (first, last), one in zip(asked, found, strict=True):
+        assert one == any(start <= last and end >= first for start, end in intervals)
 
 
 def test_interpolation_is_linear_between_samples():

@@ -136,7 +136,12 @@ def test_the_recording_not_read_for_longest_is_closed(tmp_path: Path) -> None:
     def opening() -> Opened:
         opened.append(place)
         nothing = np.zeros(0)
-        events = Events(timestamps=nothing, unit_index=nothing.astype(int), n_units=0)
+        events = Events(
+            timestamps=nothing,
+            unit_index=nothing.astype(int),
+            n_units=0,
+            recorded_s=np.zeros((0, 2)),
+        )
         pages = np.memmap(tmp_path / "file", mode="w+", shape=1)
         return Opened(neural=events, behaviours={}, truth=None, pages=pages)
 
@@ -285,7 +290,10 @@ def test_reading_a_few_rows_equals_searching_whole_columns(
     times: np.ndarray, starts_s: np.ndarray, n_bins: int
 ) -> None:
     unit = unaligned(np.arange(len(times)) % 3)
-    counts, _ = Events(timestamps=times, unit_index=unit, n_units=3).read(starts_s, n_bins, 0.2)
+    always = np.array([[-np.inf, np.inf]])
+    events = Events(timestamps=times, unit_index=unit, n_units=3, recorded_s=always)
+    counts, recorded = events.read(starts_s, n_bins, 0.2)
+    assert recorded.all()
     np.testing.assert_array_equal(counts, bin_events(times, unit, starts_s, n_bins, 0.2, 3))
 
     values = unaligned(np.random.default_rng(0).normal(size=(len(times), 2)).astype(np.float32))

@@ -107,7 +107,8 @@ def test_a_moved_window_reads_what_lies_there(tmp_path):
     start_s = session.windows.start_s[train] + moved_s
     centres = start_s[:, None] + (np.arange(20) + 0.5) * BIN
     np.testing.assert_allclose(batch.behaviours["clock"][:, :, 0], centres, atol=1e-4)
-    spikes = session._neural.timestamps
+    with session._reading() as reading:
+        spikes = np.array(reading.neural.timestamps)
     for row, start in enumerate(start_s):
         assert batch.activity[row].sum() == ((spikes >= start) & (spikes < start + 2)).sum()
     trial = np.array([0, -1, 1, -1, 2])

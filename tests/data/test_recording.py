@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from torch_brain.data import ArrayDict, Data, IrregularTimeSeries, RegularTimeSeries
 
+from neuroduet.config import DataConfig
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.columns import column, groups, mapped, pieces
 from neuroduet.data.recording import describe, find_recordings, load, save
 from neuroduet.data.schema import check
+from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
 
 
@@ -204,6 +206,33 @@ def test_the_summary_counts_what_is_there(recording, tmp_path):
     assert summary["problems"] == []
 
 
+def test_the_summary_leaves_out_units_without_a_known_region(recording, tmp_path):
+    recording.units.region = np.array(["A", "unknown", ""])
+    save(recording, tmp_path / "s1.h5")
+    assert describe(tmp_path / "s1.h5")["regions"] == {"A": 1}
+
+
+def test_whole_numbers_below_zero_are_missing_only_where_the_model_says_so(recording, tmp_path):
+    # Negative positions are positions; of classes only -1 means that nobody said.
+    times = recording.counts.timestamps
+    recording.wheel = IrregularTimeSeries(timestamps=times, ticks=np.arange(60) - 30)
+    recording.task = IrregularTimeSeries(timestamps=times, side=np.tile([-2, -1, 0], 20))
+    recording.behaviours = ArrayDict(
+        name=np.array(["wheel", "side"]),
+        source=np.array(["wheel.ticks", "task.side"]),
+        kind=np.array(["continuous", "categorical"]),
+        per=np.array(["bin", "bin"]),
+    )
+    save(recording, tmp_path / "s1.h5")
+    found = {b["name"]: b["missing"] for b in describe(tmp_path / "s1.h5")["behaviours"]}
+    assert found == pytest.approx({"wheel": 0, "side": 1 / 3})
+    (session,) = open_sessions(tmp_path / "s1.h5", DataConfig())
+    observed = session.batch(np.arange(len(session.windows))).observed
+    assert {name: 1 - float(seen.float().mean()) for name, seen in observed.items()} == (
+        pytest.approx(found)
+    )
+
+
 def test_the_summary_of_a_broken_recording_lists_its_problems(recording, tmp_path):
     recording.counts.values[0, 0] = 1
     with h5py.File(tmp_path / "s1.h5", "w") as file:
@@ -232,3 +261,15 @@ def test_pieces_of_a_column_make_the_whole(monkeypatch):
         [0, 1, 2, 3], [4, 5, 6, 7], [8]]  # fmt: skip
     overlapping = [piece.tolist() for piece in pieces(np.arange(9), overlap=1)]
     assert overlapping == [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8]]
+
+
+def test_a_folder_without_recordings_says_how_to_get_some(recording, tmp_path):
+    with pytest.raises(UserError, match="give a folder that holds some"):
+        find_recordings(tmp_path)
+    (tmp_path / "inner").mkdir()
+    save(recording, tmp_path / "inner" / "s1.h5")
+    with pytest.raises(UserError, match=r"no recordings .*; give .*inner$"):
+        find_recordings(tmp_path)
+    (tmp_path / "day1.nwb").write_bytes(b"")
+    with pytest.raises(UserError, match=r"make some of day1\.nwb with neuroduet ingest"):
+        find_recordings(tmp_path)

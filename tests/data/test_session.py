@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import pickle
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch_brain.data import IrregularTimeSeries
+from torch_brain.data import (
+    ArrayDict,
+    Data,
+    Interval,
+    IrregularTimeSeries,
+    SessionDescription,
+)
 
-from neuroduet.config import BehaviourConfig, DataConfig, SplitConfig, WindowConfig
+from neuroduet.config import BehaviourConfig, Config, DataConfig, SplitConfig, WindowConfig
 from neuroduet.data.arrays import from_arrays
+from neuroduet.data.parts import difference
 from neuroduet.data.recording import save
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
+from neuroduet.simulate import simulate_session
+from neuroduet.types import SessionInfo
 
 TRIALS, BINS, UNITS = 30, 10, 4
 
@@ -141,6 +152,46 @@ def test_bins_that_were_not_recorded_are_not_valid(tmp_path):
     batch = session.batch(np.array([0]))
     np.testing.assert_array_equal(batch.valid[0], [False, False, *[True] * 5])
     np.testing.assert_array_equal(batch.activity[0, :, 0], [0, 0, 1, 1, 1, 1, 1])
+
+
+def with_a_gap(kind, trials, unit=np.int64):
+    """Three spikes a bin of 0.1 s, recorded from 0 to 2 s and from 4 to 6 s."""
+    domain = Interval(start=np.array([0.0, 4.0]), end=np.array([2.0, 6.0]))
+    centres = np.arange(60) * 0.1 + 0.05
+    centres = centres[(centres < 2) | (centres > 4)]
+    series = {"timestamps": centres, "values": np.full((40, 1), 3)}
+    if kind == "spikes":
+        series = {"timestamps": centres.repeat(3), "unit_index": np.zeros(120, unit)}
+    return Data(
+        domain=domain,
+        session=SessionDescription(id="s"),
+        units=ArrayDict(id=np.array(["a"])),
+        **{kind: IrregularTimeSeries(domain=domain, **series)},
+        **({} if kind == "spikes" else {"bin_size_s": 0.1}),
+        trials=Interval(start=np.array(trials)[:, 0], end=np.array(trials)[:, 1]),
+    )
+
+
+@pytest.mark.parametrize("kind", ["spikes", "counts"])
+def test_a_gap_of_the_recording_is_not_silence(tmp_path, kind):
+    trials = [[0.5, 1.0], [1.5, 2.5], [2.5, 3.5], [3.5, 4.5], [5.0, 6.0]]
+    save(with_a_gap(kind, trials), tmp_path / "s.h5")
+    (session,) = open_sessions(tmp_path, CONFIG)
+    assert session.windows.trial.tolist() == [0, 1, 3, 4]
+    batch = session.batch(np.array([1, 2, 3]))
+    assert batch.valid.sum(1).tolist() == [5, 5, 10]
+    assert batch.valid[0, :5].all()
+    assert batch.valid[1, 5:].all()
+    assert batch.activity[..., 0].equal(3.0 * batch.valid)
+    everything = session.stretches(np.array([0.0]), np.array([60]))
+    assert everything.valid.sum() == 40
+
+
+def test_units_may_be_counted_by_the_largest_unsigned_numbers(tmp_path):
+    trials = [[0.0, 1.0], [1.0, 2.0], [4.0, 5.0]]
+    save(with_a_gap("spikes", trials, np.uint64), tmp_path / "s.h5")
+    (session,) = open_sessions(tmp_path, CONFIG)
+    assert session.batch(np.arange(3)).activity.unique().tolist() == [3]
 
 
 def test_statistics_come_from_training_windows_alone(tmp_path):
@@ -285,6 +336,98 @@ def test_wrong_configured_behaviours_are_refused(tmp_path, changes, message):
         open_sessions(tmp_path, configured(**changes))
 
 
+def test_behaviours_named_alone_are_those_that_the_recording_offers(tmp_path):
+    spiking(tmp_path)
+    wanted = DataConfig(windows=CONFIG.windows, behaviours=["choice", {"name": "speed"}])
+    (session,) = open_sessions(tmp_path, wanted)
+    (everything,) = open_sessions(tmp_path, CONFIG)
+    offered = {b.name: b for b in everything.info.behaviours}
+    assert session.info.behaviours == (offered["choice"], offered["speed"])
+    other = [{"name": "v", "source": "speed.values"}]
+    (session,) = open_sessions(tmp_path, DataConfig(windows=CONFIG.windows, behaviours=other))
+    assert session.info.behaviours == (replace(offered["speed"], name="v"),)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (["choice", "whel"], "no session has behaviour 'whel'; `neuroduet inspect` lists"),
+        (
+            [{"name": "n", "source": "trials.number"}],
+            "is to be read from trials.number, .* say kind",
+        ),
+        (["speed", "speed"], "named twice"),
+    ],
+)
+def test_behaviours_that_nobody_offers_are_refused(tmp_path, wanted, message):
+    spiking(tmp_path)
+    with pytest.raises(UserError, match=message):
+        open_sessions(tmp_path, DataConfig(windows=CONFIG.windows, behaviours=wanted))
+
+
+def test_sessions_open_with_a_whole_configuration_or_with_none(tmp_path):
+    spiking(tmp_path)
+    (by_data,) = open_sessions(tmp_path, CONFIG)
+    (by_config,) = open_sessions(tmp_path, Config(data=CONFIG), "s1")
+    assert by_config.config == by_data.config == CONFIG
+    (usual,) = open_sessions(tmp_path)
+    assert usual.config == DataConfig()
+
+
+INFO = SessionInfo(
+    id="s",
+    subject="a",
+    neural="spikes",
+    units=("u0", "u1", "u2", "u3"),
+    regions=("CA1", "CA1", "CA3", "PO"),
+    behaviours=(),
+    bin_size_s=0.02,
+    max_bins=50,
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"subject": "unknown"},
+        {"regions": None},
+        {"regions": ("HPF", "HPF", "HPF", "TH")},
+        {"regions": ("CA1so", "CA1sp", "CA3", "PO")},
+        {"bin_size_s": 0.05, "max_bins": 7},
+    ],
+)
+def test_a_recording_is_that_of_the_run_however_its_regions_are_named(changes):
+    assert difference(replace(INFO, **changes), INFO) == ""
+    assert difference(INFO, replace(INFO, **changes)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"units": ("u0", "u1", "u2")}, "has 3 units, which are not the 4 units"),
+        ({"units": ("u0", "u1", "u2", "v3")}, "has 4 units, which are not the 4 units"),
+        ({"subject": "b"}, "is of subject 'b', but the run was trained on 'a'"),
+        ({"regions": ("CA1", "PO", "CA3", "CA1")},
+         r"in other regions \(2 in CA1, 1 in PO, 1 in CA3, not 2 in CA1, 1 in CA3, 1 in PO\)"),
+    ],
+)  # fmt: skip
+def test_a_recording_of_other_units_is_told_from_that_of_the_run(changes, sentence):
+    assert re.search(sentence, difference(replace(INFO, **changes), INFO))
+
+
+def test_animals_of_another_seed_are_told_from_those_of_the_same_name():
+    def info(seed):
+        found = simulate_session(seed=seed, index=0, size="tiny")
+        units, regions = found.units.id.tolist(), found.units.region.tolist()
+        return replace(INFO, units=tuple(units), regions=tuple(regions))
+
+    infos = [info(seed) for seed in range(12)]
+    pairs = [(a, b) for a in infos for b in infos if a is not b]
+    assert any(a.units == b.units for a, b in pairs)
+    assert all(difference(a, b) for a, b in pairs)
+
+
 def test_unknown_sessions_name_the_nearest(tmp_path):
     spiking(tmp_path, "mouse1")
     with pytest.raises(UserError, match="did you mean 'mouse1'"):
@@ -387,7 +530,8 @@ def test_sessions_survive_pickling_without_their_data(tmp_path):
 def test_events_stay_on_disk(tmp_path):
     spiking(tmp_path)
     (session,) = open_sessions(tmp_path, CONFIG)
-    assert isinstance(session._neural.timestamps.base, np.memmap)
+    with session._reading() as opened:
+        assert isinstance(opened.neural.timestamps.base, np.memmap)
 
 
 def test_leakage_is_refused_when_opening(tmp_path):

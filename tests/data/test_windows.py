@@ -72,6 +72,34 @@ def test_unknown_event_names_the_known_ones():
         make_windows(events(TRIALS), WindowConfig(event="goo"), 0.1)
 
 
+@pytest.mark.parametrize("config", [WindowConfig(), WindowConfig(event="go", post_s=1.5)])
+def test_a_bin_longer_than_every_window_is_what_is_wrong(config):
+    said = "bin_size_s is 20, but the longest window of session s lasts 1.5 s.*such as 0.02"
+    with pytest.raises(UserError, match=said):
+        make_windows(events(TRIALS), config, 20.0)
+    assert len(make_windows(events(TRIALS), config, 1.5))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1, 1], [True, False, True], ["left", "right", "left"], [-0.5, 0.0, 0.25]],
+    ids=["0 and 1", "truth", "text", "contrast"],
+)
+def test_a_column_that_holds_no_times_is_no_event(values):
+    trials = {"start": [100.0, 200.0, 300.0], "end": [102.0, 202.0, 302.0], "go": [101.0] * 3}
+    trials |= {"go": [101.0, np.nan, 301.0], "reward": values}
+    with pytest.raises(UserError, match="'reward', which holds no times.*choose among") as caught:
+        make_windows(events(trials, 400.0), WindowConfig(event="reward"), 0.1)
+    listed = str(caught.value).partition("among ")[2].split(", ")
+    assert sorted(listed) == ["end", "go", "start"]
+
+
+def test_an_event_somewhat_outside_its_trials_is_one():
+    trials = {"start": [100.0, 200.0], "end": [102.0, 202.0], "cue": [90.0, 190.0]}
+    config = WindowConfig(event="cue", post_s=1.0)
+    np.testing.assert_allclose(make_windows(events(trials, 300.0), config, 0.1).start_s, [90, 190])
+
+
 def test_trial_alignment_without_trials_is_refused():
     with pytest.raises(UserError, match="no trials to align to.*continuous"):
         make_windows(events(), WindowConfig(align="trial"), 0.1)

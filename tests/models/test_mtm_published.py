@@ -12,7 +12,8 @@ from neuroduet.errors import UserError
 from neuroduet.losses_published import published_mtm_losses
 from neuroduet.masking import PROMPTS
 from neuroduet.models import MODELS, mtm_published
-from neuroduet.models.mtm_published import MtmPublished, who_attends
+from neuroduet.models.mtm_published import MtmPublished
+from neuroduet.nn.attention import who_attends
 from neuroduet.presets import mtm_faithful
 from neuroduet.training.schedule import rate_at
 from neuroduet.types import NEURAL, Batch, Masks, Prediction, Scales, SessionInfo
@@ -228,9 +229,9 @@ def test_a_causal_prediction_does_not_depend_on_later_bins(question, last):
 
 
 def test_with_the_published_prefix_the_future_leaks_into_the_past(monkeypatch):
-    def published(valid, causal, prefix):
-        allowed = who_attends(valid, causal, prefix).clone()
-        allowed[:, :prefix] = True
+    def published(times, known, causal):
+        allowed = who_attends(times, known, causal).clone()
+        allowed[:, times < 0] = True
         return allowed
 
     monkeypatch.setattr(mtm_published, "who_attends", published)

@@ -495,7 +495,8 @@ def test_every_parameter_gets_a_gradient_and_survives_saving():
 def test_one_batch_can_be_overfitted():
     torch.manual_seed(0)
     session = info(6, behaviours=(CHOICE, WHEEL), bins=10)
-    model = NedsPublished(size(32, 64, 2, dropout=0.0), [session], token_dropout=0.0)
+    model = NedsPublished(size(32, 64, 2, dropout=0.0), [session])
+    model.token_dropout.p = 0.0
     batch = batch_of(session, 4)
     masks = to_masks(batch, hide(batch, {"choice": True, "wheel": True}))
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)

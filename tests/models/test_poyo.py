@@ -24,7 +24,7 @@ from neuroduet.models.poyo import END, SPIKE, START, Poyo, events
 from neuroduet.nn.stitch import module_key
 from neuroduet.presets import PRESETS
 from neuroduet.simulate import simulate
-from neuroduet.tasks.run import evaluate_run
+from neuroduet.tasks.run import evaluate
 from neuroduet.training.finetune import copy_core, finetune
 from neuroduet.training.fit import train
 from neuroduet.training.runs import load_run, save_model
@@ -89,6 +89,16 @@ def test_events_are_exactly_the_spikes_that_may_be_seen(
     assert torch.equal(vectors[found.filled], table[found.units[found.filled]])
     assert not vectors[~found.filled].any()
     assert found.read.any(1).all()
+
+
+def test_a_bin_that_was_not_recorded_is_like_one_that_is_hidden() -> None:
+    model, batch = make(), make_batch(INFOS[0])
+    hidden = torch.zeros(4, 12, 1, dtype=torch.bool)
+    hidden[:, 4:7] = True
+    gap = replace(batch, valid=batch.valid & ~hidden[..., 0])
+    one, other = model([batch], [seen(batch, hidden)])[0], model([gap], [seen(gap)])[0]
+    for name in ("wheel", "paw", "state"):
+        assert torch.equal(one.behaviours[name], other.behaviours[name])
 
 
 def test_outputs_are_those_of_the_package_on_the_same_spikes() -> None:
@@ -381,9 +391,9 @@ def test_a_run_is_trained_scored_and_finetuned_like_any_other(tmp_path: Path) ->
     settings = ["model.width=16", "model.layers=1", "training.max_steps=2", "training.device=cpu"]
     config = override(PRESETS["poyo"](), settings)
     run = train(config, tmp_path / "data", tmp_path / "run", [first])
-    table = evaluate_run(run, tmp_path / "data", [first], ["encoding", "decoding"])
+    table = evaluate(run, tmp_path / "data", [first], ["encoding", "decoding"])
     assert {"wheel", "whisker", "choice", "block"} == set(table["target"])
     assert set(table["task"]) == {"decoding"}
     assert np.isfinite(table["value"]).all()
-    tuned = finetune(run, tmp_path / "data", [second], tmp_path / "tuned")
+    tuned = finetune(run, tmp_path / "data", tmp_path / "tuned", [second])
     assert [info.id for info in load_run(tuned).sessions] == [second]

@@ -58,12 +58,14 @@ def questions(name: str) -> UnitQuestions:
     if name == "regions":
         whole = torch.stack([regions == region for region in range(3)])
         return UnitQuestions(hidden=whole, scored=whole)
+    if name == "everything":
+        return UnitQuestions(hidden=one.any(0)[None], scored=one.any(0)[None])
     outside = regions[:, None] != regions[None]
     return UnitQuestions(hidden=outside | one, scored=one)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["units", "regions", "within"])
+@pytest.mark.parametrize("name", ["units", "regions", "within", "everything"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_short_way_equals_brute_force(kind: str, name: str) -> None:
     model, batch = model_of(kind)

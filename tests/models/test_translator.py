@@ -109,6 +109,20 @@ def test_a_mixed_batch_equals_its_sessions_one_by_one(tokens: str) -> None:
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_a_window_without_any_recorded_bin_spoils_nothing(tokens: str) -> None:
+    model, batch = make(tokens), make_batch(INFOS[0])
+    seen = to_masks(batch, hide(batch, {"choice": True})).visible
+    before = model([batch], [seen])[0]
+    batch.valid[2] = False
+    after = model([batch], [seen])[0]
+    for one, other in zip(all_values(before), all_values(after), strict=True):
+        assert other.isfinite().all()
+        torch.testing.assert_close(one[[0, 1, 3]], other[[0, 1, 3]])
+    sum(values.sum() for values in all_values(after)).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 def test_one_lone_sample_gets_its_session_vector_and_its_own_logits() -> None:
     # The published code drops both when a session has one sample in the batch (defect D4).
     model = make()

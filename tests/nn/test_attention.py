@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from neuroduet.nn.attention import Attention, rotary_table, rotate
+from neuroduet.nn.attention import Attention, rotary_table, rotate, who_attends
 
 WIDTH, HEADS, LENGTH = 16, 4, 7
 
@@ -114,3 +114,22 @@ def test_permuting_tokens_with_their_positions_permutes_the_output() -> None:
     plain = attention(x, rotary_table(positions, WIDTH // HEADS))
     permuted = attention(x[:, order], rotary_table(positions[order], WIDTH // HEADS))
     torch.testing.assert_close(permuted, plain[:, order], atol=1e-6, rtol=1e-5)
+
+
+def test_a_rotary_table_is_made_where_the_positions_are() -> None:
+    assert rotary_table(torch.zeros(3, device="meta"), 8).device.type == "meta"
+
+
+def test_nobody_attends_to_padding_and_causal_samples_not_to_the_future() -> None:
+    times = torch.tensor([0, 1, 2, 0, 1, 2, -1])  # two streams of bins, and a token of no bin
+    known = torch.ones(2, 7, dtype=torch.bool)
+    nobody, first = torch.tensor([False, False]), torch.tensor([True, False])
+    assert who_attends(times, known, None) is None
+    assert who_attends(times, known, nobody) is None
+    known[1, [2, 5]] = False
+    for allowed in (who_attends(times, known, None), who_attends(times, known, nobody)):
+        assert torch.equal(allowed, known[:, None])
+    one, other = who_attends(times, known, first)
+    for row, time in enumerate(times.tolist()):
+        assert one[row].tolist() == [earlier <= time for earlier in times.tolist()]
+    assert torch.equal(other, known[1].expand(7, 7))

@@ -8,10 +8,10 @@ from worlds import make_batch, make_info
 
 from neuroduet.masking import Draw
 from neuroduet.masking.activity import patch_token
+from neuroduet.nn.attention import past
 from neuroduet.nn.patches import (
     PatchEmbedding,
     from_patches,
-    past,
     patch_count,
     to_patches,
     token_times,

@@ -75,7 +75,9 @@ def test_traces_are_not_rooted() -> None:
     everything = torch.ones(4, 6, 1, dtype=torch.bool)
     values = standardised(layer, traces.double().numpy())
     expected = posterior(layer, values, np.ones(5, dtype=bool))
-    np.testing.assert_allclose(layer(traces, everything).detach(), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        layer(traces, everything, layer.weight).detach(), expected, atol=1e-5
+    )
 
 
 @given(
@@ -89,7 +91,7 @@ def test_latents_are_what_a_gaussian_model_expects_given_the_visible_units(
     layer = stitch()
     with torch.no_grad():
         layer.log_noise.fill_(math.log(noise))
-    found = layer(counts(), torch.tensor(seen)[:, None]).detach().numpy()
+    found = layer(counts(), torch.tensor(seen)[:, None], layer.weight).detach().numpy()
     values = standardised(layer, np.sqrt(counts().double().numpy()))
     for sample, units in enumerate(seen):
         expected = posterior(layer, values[sample], np.array(units))
@@ -98,7 +100,7 @@ def test_latents_are_what_a_gaussian_model_expects_given_the_visible_units(
 
 def test_planted_latents_are_found_from_whichever_units_may_be_seen() -> None:
     generator = torch.Generator().manual_seed(3)
-    layer = InputStitch(60, 2, False, 0.0)
+    layer = InputStitch(60, 2, False, 0.0, silence=False)
     latents = torch.randn(1, 400, 2, generator=generator)
     noise = 0.5 * torch.randn(1, 400, 60, generator=generator)
     with torch.no_grad():
@@ -107,7 +109,7 @@ def test_planted_latents_are_found_from_whichever_units_may_be_seen() -> None:
     activity = latents @ layer.weight.detach().T + noise
     for first, last in ((0, 60), (0, 20), (45, 60)):
         units = (torch.arange(60) >= first) & (torch.arange(60) < last)
-        found = layer(activity, units[None, None]).detach()
+        found = layer(activity, units[None, None], layer.weight).detach()
         # Shown a quarter of the units, the latents keep their meaning and their scale.
         assert (found - latents).square().mean() < 0.05
 
@@ -117,8 +119,10 @@ def test_hidden_entries_are_ignored(shape: tuple[int, ...]) -> None:
     layer = stitch()
     seen = torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.5
     other = torch.where(seen, counts(), counts() + 7)
-    assert torch.equal(layer(counts(), seen), layer(other, seen))
-    assert not torch.equal(layer(counts(), seen), layer(other, torch.ones_like(seen)))
+    assert torch.equal(layer(counts(), seen, layer.weight), layer(other, seen, layer.weight))
+    assert not torch.equal(
+        layer(counts(), seen, layer.weight), layer(other, torch.ones_like(seen), layer.weight)
+    )
 
 
 def test_a_hidden_bin_of_a_unit_that_is_seen_counts_as_exactly_average() -> None:
@@ -127,14 +131,17 @@ def test_a_hidden_bin_of_a_unit_that_is_seen_counts_as_exactly_average() -> None
     seen[:, 0] = True
     average = torch.where(seen, counts(), layer.centre.square())
     everything = torch.ones(4, 6, 1, dtype=torch.bool)
-    torch.testing.assert_close(layer(counts(), seen), layer(average, everything))
+    torch.testing.assert_close(
+        layer(counts(), seen, layer.weight), layer(average, everything, layer.weight)
+    )
 
 
 def test_a_bin_mask_equals_the_same_mask_spelt_out_for_every_unit() -> None:
     layer = stitch()
     seen = torch.rand(4, 6, 1, generator=torch.Generator().manual_seed(2)) < 0.5
     torch.testing.assert_close(
-        layer(counts(), seen), layer(counts(), seen.expand(4, 6, 5).contiguous())
+        layer(counts(), seen, layer.weight),
+        layer(counts(), seen.expand(4, 6, 5).contiguous(), layer.weight),
     )
 
 
@@ -143,10 +150,10 @@ def test_a_bin_mask_equals_the_same_mask_spelt_out_for_every_unit() -> None:
 def test_leaving_units_out_in_turns_equals_hiding_them(hide: int, silence: bool) -> None:
     layer = stitch(silence=silence)
     hidden = torch.stack([(torch.arange(5) - shift) % 5 < hide for shift in range(5)])
-    found = layer.without(counts(), hidden)
+    found = layer.without(counts(), hidden, layer.weight)
     assert found.shape == (5, 4, 6, 3)
     for row, units in zip(found, hidden, strict=True):
-        slow = layer(counts(), (~units)[None, None].expand(4, 1, 5))
+        slow = layer(counts(), (~units)[None, None].expand(4, 1, 5), layer.weight)
         torch.testing.assert_close(row, slow, atol=1e-5, rtol=1e-5)
 
 
@@ -156,8 +163,12 @@ def test_hidden_units_can_read_as_silent_instead() -> None:
     seen[:, :, 0] = True
     everything = torch.ones(4, 6, 1, dtype=torch.bool)
     silent = counts().masked_fill(~seen, 0.0)
-    torch.testing.assert_close(layer(counts(), seen), layer(silent, everything))
-    assert not torch.allclose(layer(counts(), seen), stitch()(counts(), seen))
+    torch.testing.assert_close(
+        layer(counts(), seen, layer.weight), layer(silent, everything, layer.weight)
+    )
+    assert not torch.allclose(
+        layer(counts(), seen, layer.weight), stitch()(counts(), seen, layer.weight)
+    )
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 1), (4, 6, 5)])
@@ -165,7 +176,8 @@ def test_a_bin_of_which_nothing_may_be_seen_is_zero(shape: tuple[int, ...]) -> N
     seen = torch.ones(shape, dtype=torch.bool)
     seen[1, 2] = False
     for silence in (False, True):
-        found = stitch(silence=silence)(counts(), seen)
+        layer = stitch(silence=silence)
+        found = layer(counts(), seen, layer.weight)
         assert not found[1, 2].any()
         assert found.any(-1).sum() == 4 * 6 - 1
 
@@ -176,11 +188,11 @@ def test_unit_dropout_silences_whole_units_of_a_sample_in_training_only() -> Non
         layer.weight.copy_(torch.eye(5)[:, :3])  # output r shows unit r
     everything = torch.ones(200, 6, 1, dtype=torch.bool)
     activity = torch.full((200, 6, 5), 9.0)
-    shown = layer.train()(activity, everything)
+    shown = layer.train()(activity, everything, layer.weight)
     silent = shown == 0
     assert torch.equal(silent.any(1), silent.all(1))  # for all bins or for none
     assert 0.4 < silent.float().mean() < 0.6
-    full = layer.eval()(activity, everything)
+    full = layer.eval()(activity, everything, layer.weight)
     torch.testing.assert_close(shown[~silent], 2 * full[~silent])  # the expectation is kept
     assert not (full == 0).any()
 
@@ -195,7 +207,7 @@ def test_read_out_is_a_log_rate_or_a_trace_in_its_own_units() -> None:
         layer.scale.fill_(2.0)
         plain = latents @ layer.loadings.T + layer.bias
         expected = plain if is_poisson else 2.0 * plain + 3.0
-        torch.testing.assert_close(layer(latents), expected)
+        torch.testing.assert_close(layer(latents, layer.loadings), expected)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

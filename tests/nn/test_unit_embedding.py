@@ -222,7 +222,7 @@ def test_finetuning_keeps_the_matrices_and_fits_new_vectors(tmp_path: Path) -> N
     assert torch.equal(target.units.to_input, source.units.to_input)
     assert torch.equal(target.units.to_output, source.units.to_output)
     assert not torch.equal(source.units.to_input, build(tiny().model, []).units.to_input)
-    out = finetune(run, data, ["new"], tmp_path / "new", ["training.finetune=probe"])
+    out = finetune(run, data, tmp_path / "new", ["new"], ["training.finetune=probe"])
     found = load_run(out).model
     assert torch.equal(found.units.to_output, source.units.to_output)
     assert not torch.equal(found.units.vectors["s_new"], target.units.vectors["s_new"])

@@ -92,7 +92,18 @@ def test_units_beyond_the_axis_are_counted():
     values = [*np.linspace(0.0, 0.2, 50), -40.0]
     found = unit_scores(unit_table(values, rate_hz=1.0))
     assert found is not None
-    assert "1 unit lies outside the axes" in found.caption
+    assert "1 unit, the worst, lies outside the axes" in found.caption
+
+
+def test_no_well_predicted_unit_lies_beyond_the_axis():
+    values = [*np.linspace(0.0, 0.02, 50), 0.5]
+    names = [f"u{i}" for i in range(50)] + ["best"]
+    found = unit_scores(unit_table(values, rate_hz=1.0).assign(unit=names))
+    assert found is not None
+    assert "outside" not in found.caption
+    for tick in ("0.5", "best"):
+        assert f">{tick}<" in found.svg
+    assert ">u0<" not in found.svg
 
 
 def test_no_unit_gives_no_figure():
@@ -108,6 +119,36 @@ def test_the_embedding_map_says_how_much_variance_it_shows():
     assert found is not None
     assert "component 1 (90 % of variance)" in found.svg
     assert "component 2 (10 % of variance)" in found.svg
+    assert found.svg.count("component 1") == 1
+
+
+def test_sessions_are_told_apart_in_the_embedding_map_where_there_are_several():
+    table = pd.DataFrame({"session": list("aabb"), "unit": list("wxyz"), "region": "CA1"})
+    table = table.assign(e0=[3.0, -3.0, 0.0, 0.0], e1=[0.0, 0.0, 1.0, -1.0])
+    found = embedding_map(table)
+    assert found is not None
+    assert "by region" in found.svg
+    assert "by session" in found.svg
+    alone = embedding_map(table.assign(session="a"))
+    assert alone is not None
+    assert "by region" in alone.svg
+    assert "by session" not in alone.svg
+
+
+def test_the_embedding_map_says_whether_its_first_axis_is_the_firing_rate():
+    rate_hz = np.geomspace(0.5, 50.0, 12)
+    names = [f"u{i}" for i in range(12)]
+    table = pd.DataFrame({"session": "a", "unit": names, "e0": np.log(rate_hz), "e1": 0.0})
+    units = unit_table(np.zeros(12), session="a", rate_hz=rate_hz).assign(unit=names)
+    found = embedding_map(table, units)
+    assert found is not None
+    assert "firing rate at r = 1.00: it says mostly how much a unit fires" in found.caption
+    other = embedding_map(table, units.assign(rate_hz=np.tile([1.0, 2.0], 6)))
+    assert other is not None
+    assert "mostly" not in other.caption
+    few = embedding_map(table[:9], units[:9])
+    assert few is not None
+    assert "firing rate" not in few.caption
 
 
 def test_too_few_units_give_no_map():
@@ -165,3 +206,11 @@ def test_the_read_out_of_regions_is_no_session_of_the_figure():
     assert "of 2 sessions" not in plate.caption
     more = pd.concat([scores, scores.assign(session="b")])
     assert "1 of 2 sessions" in session_dots(more, found, "duet", over, ["a"]).caption
+
+
+def test_units_of_no_known_region_are_drawn_together() -> None:
+    names = ["CA1", "CA1", "", "Unknown", "void"]
+    found = unit_scores(unit_table(np.linspace(0, 1, 5), region=names, rate_hz=1.0))
+    assert found is not None
+    assert "unknown (3)" in found.svg
+    assert "void" not in found.svg

@@ -92,8 +92,9 @@ def test_everything_in_the_folder_is_drawn(page, text):
 def test_the_summary_gives_the_score_beside_null_linear_and_oracle(text):
     assert "Trained on 1 session of 1 animal (6 units) for 20 steps in 1.5 minutes." in text
     assert (
-        "By mean score it is better than the null in 2 of 2 questions and than the best linear "
-        "baseline in 2 of 2; where the oracle is known, it goes 50 % of the way there" in text
+        "It is better than the null in 2 of 2 questions; of 2 that linear baselines answer, too, "
+        "it is above the best in 2, level with it in 0 and below it in 0; where the oracle is "
+        "known, it goes 50 % of the way there" in text
     )
     tile = text[text.index('class="tile"') :]
     for name, value in (("null", "0.000"), ("poisson glm", "0.100"), ("oracle", "0.400")):

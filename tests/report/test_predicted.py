@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -7,9 +9,15 @@ from hypothesis import given
 from run_folders import BINS, UNITS, WINDOWS, prediction_arrays
 
 from neuroduet.metrics import bits_per_spike_by_unit
-from neuroduet.report.activity import FEWEST_SPIKES, chosen_units, smoothed, unit_averages
+from neuroduet.report.activity import (
+    FEWEST_SPIKES,
+    chosen_units,
+    smoothed,
+    unit_averages,
+    unit_title,
+)
 from neuroduet.report.behaviour import agreement, confusion_counts, shown_windows, traces
-from neuroduet.report.predicted import Decoded, conditions, from_arrays
+from neuroduet.report.predicted import Decoded, combinations, conditions, from_arrays
 from neuroduet.report.rasters import MAX_TRIALS, trial_order, unit_rasters
 
 TEST = np.arange(WINDOWS) % 2 == 1
@@ -214,3 +222,65 @@ def test_behaviours_of_every_shape_are_drawn():
     ):
         assert text in plate.svg
     assert traces(found, "name") is None
+
+
+def with_side(side: np.ndarray) -> dict[str, np.ndarray]:
+    """The prediction file with a second behaviour given once per trial."""
+    return prediction_arrays() | {
+        "decoding/side": np.eye(2, dtype=np.float32)[side],
+        "true/side": side,
+        "classes/side": np.array(["left", "right"]),
+        "observed/side": np.arange(WINDOWS) != 1,
+    }
+
+
+def test_the_caption_names_the_conditions_of_psth_r2_and_their_trials():
+    # Test windows are the odd ones; choice changes every second of them.
+    side = np.zeros(WINDOWS, dtype=np.int64)
+    side[[3, 7]] = 1
+    found = from_arrays("one", with_side(side))
+    # Choice 0: windows 1 (side unknown), 5, 9, 13, 17, 21; choice 1: 3 and 7 right, 4 left.
+    assert combinations(found) == (("choice", "side"), (5,))
+    drawn = unit_averages(found, "one")
+    assert drawn is not None
+    words = (
+        "over averages of 1 combination of choice and side with at least 5 test trials (5 each,"
+    )
+    assert words in drawn.caption
+    assert "5 of 12 in all" in drawn.caption
+    assert "choice -1 (6)" in drawn.svg
+    assert "choice 1 (6)" in drawn.svg
+
+
+def test_the_caption_says_where_no_condition_has_enough_trials():
+    arrays = with_side(np.arange(WINDOWS) // 4 % 2)
+    drawn = unit_averages(from_arrays("one", arrays), "one")
+    assert drawn is not None
+    assert "No combination of choice and side has 5 test trials" in drawn.caption
+
+
+def test_a_unit_is_called_a_unit_with_its_region():
+    found = from_arrays("one", prediction_arrays())
+    assert found.activity is not None
+    named = replace(
+        found.activity,
+        units=np.array(["53", "unit5", *"abcd"]),
+        regions=("VISp", "", *"wxyz"),
+        score=np.array([0.5, 0.4, 0, 0, 0, 0]),
+    )
+    assert unit_title(named, 0) == "unit 53 (VISp): 0.50 bits/spike"
+    assert unit_title(named, 1) == "unit5: 0.40 bits/spike"
+
+
+def test_a_confusion_matrix_of_many_classes_holds_the_numbers_of_windows():
+    labels = np.repeat(np.arange(7), [3, 1, 1, 1, 1, 1, 4])
+    arrays = {
+        "decoding/contrast": np.eye(7)[np.full(12, 6)],
+        "true/contrast": labels,
+        "classes/contrast": np.arange(7) / 8,
+        "observed/contrast": np.ones(12, dtype=bool),
+    }
+    drawn = agreement(from_arrays("one", arrays), "one")
+    assert drawn is not None
+    written = [drawn.svg.count(f">{number}</text>") for number in ("0", "3", "1", "4")]
+    assert written == [42, 1, 5, 1]

@@ -130,7 +130,7 @@ def test_wrong_uses_are_one_sentence(bare, tmp_path, capsys, words, sentence):
 
 
 def test_with_data_everything_missing_is_made_once(trained, data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("neuroduet.console.progress.APPEARS_AFTER_S", 0.0)
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
     run = shutil.copytree(trained, tmp_path / "run")
     assert cli.main(["report", str(run), "--data", str(data), "--json"]) == 0
     captured = capsys.readouterr()
@@ -139,7 +139,7 @@ def test_with_data_everything_missing_is_made_once(trained, data, tmp_path, monk
     assert [float(share) for share, _ in told] == sorted(float(share) for share, _ in told)
     assert len(told) >= 5
     stages = list(dict.fromkeys(said.split(",")[0] for _, said in told))
-    assert stages == ["scoring", "linear baselines", "predicting"]
+    assert stages == ["scoring", "linear baselines", "predicting", "done"]
     assert "scoring, mouse 1: co_smoothing" in {said for _, said in told}
     assert not any("/" in said for _, said in told)
     made = ("scores.csv", "baselines.csv", "embeddings.csv", "predictions")
@@ -206,3 +206,13 @@ def test_the_public_name_writes_the_same_page(bare, tmp_path):
         cli.main(["report", str(bare), "--title", "One", "--out", str(tmp_path / "b.html")]) == 0
     )
     assert (tmp_path / "b.html").read_bytes() == path.read_bytes()
+
+
+def test_a_page_says_which_part_is_drawn(bare, monkeypatch, capsys):
+    monkeypatch.setattr("neuroduet.terminal.APPEARS_AFTER_S", 0.0)
+    assert cli.main(["report", str(bare)]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "%  " in line]
+    assert told == [
+        *(" 20%  drawing the units", " 50%  drawing the sessions", " 85%  drawing the training"),
+        "100%  done",
+    ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from neuroduet.report.certainty import over_sessions, session_intervals
 from neuroduet.report.chance import chance_table
 from neuroduet.report.folder import read_folder
 from neuroduet.report.headlines import Headline, headlines
-from neuroduet.report.holdings import holdings, holdings_table
+from neuroduet.report.holdings import holdings, holdings_table, unplaced_units
+from neuroduet.report.judgement import by_decimals
 from neuroduet.report.page import write_page
 from neuroduet.report.predicted import from_arrays
 from neuroduet.report.published import MTM_PRETRAINED, MTM_TABLES, published
 from neuroduet.report.schemes import PURPOSES, scheme_table
+from neuroduet.report.style import balanced
 from neuroduet.report.summary import verdict_of
 from neuroduet.report.tables import summary_table
 
@@ -150,7 +153,7 @@ def test_a_score_is_judged_beside_null_and_linear(value, rival, expected):
     rows = [score("duet", "a", "decoding", "wheel", "r2", value)]
     rows += [score("ridge", "a", "decoding", "wheel", "r2", rival)] if rival == rival else []
     (headline,) = headlines(summary_table(pd.DataFrame(rows)), "duet")
-    assert verdict_of(headline)[1] == expected
+    assert verdict_of(by_decimals(headline))[1] == expected
 
 
 def test_baselines_of_the_run_folder_stand_beside_its_scores(bare):
@@ -216,7 +219,7 @@ def test_schemes_stand_beside_the_scores_that_question_them():
     assert [row[0].text for row in table.rows] == ["encoding", "neuron"]
     assert [cells[1] for cells in texts] == ["25 %", "75 %"]
     assert [cells[2] for cells in texts] == ["–", "0.2"]
-    assert [cells[4] for cells in texts] == ["–", "0.250 bits per spike"]
+    assert [cells[4] for cells in texts] == ["–", "0.250 bits per spike (0.000)"]
     assert "10 % of what is visible" in table.text
 
 
@@ -249,6 +252,53 @@ def test_the_data_summary_counts_units_trials_and_hours(run, text):
     cells = [cell.text for cell in table.rows[0]]
     assert cells[6:10] == ["–", "12", "0", "12"]
     assert "Trials: 12 for training, 12 held out for test" in text
+
+
+def test_units_of_no_known_region_are_in_no_region(run):
+    (found,) = holdings(read_folder(run))
+    table = holdings_table([replace(found, regions=("CA1", "CA1", "PO", "", "Unknown", "root"))])
+    assert table is not None
+    assert table.rows[0][3].text == "2"
+
+
+def test_units_of_no_known_region_are_said_where_others_have_one(run):
+    (found,) = holdings(read_folder(run))
+    placed = replace(found, regions=("CA1", "root", "PO", "", "root"))
+    (said,) = unplaced_units([placed])
+    assert said.startswith("3 of 5 units are labelled 'root', nothing, which names no region")
+    assert unplaced_units([replace(found, regions=("", "root"))]) == ()
+    assert unplaced_units([replace(found, regions=("CA1", "PO"))]) == ()
+
+
+def test_the_page_calls_a_length_what_it_is(text):
+    assert "hours in windows." in text
+    assert ">longest window</abbr>" in text
+
+
+def test_what_only_some_readers_ask_for_is_folded(run):
+    folder = pd.read_parquet(run / "scores_units.parquet")
+    parts = [folder, folder.assign(task="co_smoothing")]
+    pd.concat(parts).assign(unit=[f"u{i % 6}" for i in range(12)]).to_parquet(
+        run / "scores_units.parquet"
+    )
+    rows = [*true_scores(), score("duet", "mouse_1", "encoding_from", "wheel", "r2", 0.1)]
+    pd.DataFrame(rows).to_csv(run / "scores.csv", index=False)
+    text = write_page(run).path.read_text(encoding="utf-8")
+    folded = re.findall(r"<summary>([^<]*)</summary>", text)
+    for title in (
+        "Which units are predicted: co-smoothing (figure)",
+        "Training losses (figure)",
+        "Encoding from one behaviour (1 rows)",
+        "Units by name (6 rows)",
+    ):
+        assert title in folded
+    assert "Which units are predicted: encoding (figure)" not in folded
+
+
+def test_tiles_are_spread_evenly_over_the_rows_of_a_wide_page(bare):
+    assert [balanced(n, 4) for n in range(1, 10)] == [1, 2, 3, 4, 3, 3, 4, 4, 3]
+    text = write_page(bare).path.read_text(encoding="utf-8")
+    assert text.count('<div class="tiles" style="--columns: 3">') == 2
 
 
 def test_every_metric_and_baseline_has_a_definition_that_keys_reach(text):

@@ -22,8 +22,8 @@ from neuroduet.data.writers.prediction_files import PREDICTION_WRITERS
 from neuroduet.data.writers.predictions import PredictedSeries, PredictedSession
 from neuroduet.errors import UserError
 from neuroduet.ingest import ingest, plan
-from neuroduet.plain import LONGEST_NAME, plain_name, printable
-from neuroduet.tasks.export import file_name, new_file_name
+from neuroduet.plain import LONGEST_NAME, file_name, plain_name, printable
+from neuroduet.tasks.export import new_file_name
 
 
 @pytest.fixture
@@ -173,9 +173,9 @@ def test_exported_files_stay_in_their_folder(out: Path, to: str) -> None:
 
 
 def test_behaviours_named_like_other_predictions_are_exported_apart(tmp_path: Path) -> None:
-    from neuroduet import export
     from neuroduet.data.arrays import from_arrays
     from neuroduet.data.session import open_sessions
+    from neuroduet.export import _from_arrays
 
     draw = np.random.default_rng(0)
     recording = from_arrays(
@@ -196,7 +196,7 @@ def test_behaviours_named_like_other_predictions_are_exported_apart(tmp_path: Pa
         "decoding/rates": np.zeros((12, 8, 1)),
         "decoding/windows": np.zeros((12, 8, 1)),
     }
-    found = export._from_arrays(session, arrays)
+    found = _from_arrays(session, arrays)
     assert [one.name for one in found.series] == ["rates", "rates_2", "windows_2"]
 
 

@@ -14,12 +14,11 @@ from planted import Copier, Guesser, PlantedSession, Silent, plant, value
 
 from neuroduet import metrics
 from neuroduet.errors import UserError
-from neuroduet.masking import NO_REGION
 from neuroduet.tasks import GROUPS, TASKS, task_names
-from neuroduet.tasks.evaluate import evaluate
+from neuroduet.tasks.evaluate import score_predictors
 from neuroduet.tasks.oracle import oracles
 from neuroduet.tasks.task import ActivityOptions, Variant
-from neuroduet.types import NEURAL, Batch, Masks, Prediction, UnitQuestions
+from neuroduet.types import NEURAL, NO_REGION, Batch, Masks, Prediction, UnitQuestions
 
 ACTIVITY = ("co_smoothing", "forward", "intra_region", "inter_region")
 BY_UNITS = ("co_smoothing", "intra_region", "inter_region")
@@ -123,11 +122,11 @@ def test_sessions_without_regions_are_not_asked_about_them(
 ) -> None:
     session = planted(regions)
     assert variants(task, session) == ()
-    assert evaluate([Guesser([session])], [session], [task]).scores == []
+    assert score_predictors([Guesser([session])], [session], [task]).scores == []
     assert f"'mouse/1' is not scored in {task}: it does not name the regions" in caplog.text
     caplog.clear()
     # Who asks for all tasks need not be told which do not apply.
-    assert evaluate([Guesser([session])], [session]).scores
+    assert score_predictors([Guesser([session])], [session]).scores
     assert caplog.text == ""
 
 
@@ -150,7 +149,7 @@ def test_only_wanted_units_are_asked_about() -> None:
 def test_an_unknown_unit_names_the_nearest() -> None:
     session, options = planted("AABBB"), ActivityOptions(units=("v3",))
     with pytest.raises(UserError, match="unknown unit 'v3'; did you mean 'u3'"):
-        evaluate([Sum()], [session], ["co_smoothing"], options=options)
+        score_predictors([Sum()], [session], ["co_smoothing"], options=options)
 
 
 @pytest.mark.parametrize(("bins", "horizon"), [(100, 10), (250, 10), (40, 4), (12, 1), (5, 1)])
@@ -257,7 +256,7 @@ def test_scores_are_those_worked_out_by_hand(
     predictor: type[Sum], task: str, ragged: bool
 ) -> None:
     session = planted(REGIONS, ragged=ragged)
-    found = evaluate([predictor()], [session], [task])
+    found = score_predictors([predictor()], [session], [task])
     rates, bins, units = worked_out(session, task)
     counts = session.activity[session.indices("test")][:, :, units]
     rates = rates[:, :, units]
@@ -280,7 +279,7 @@ def test_scores_are_those_worked_out_by_hand(
 @pytest.mark.parametrize("task", BY_UNITS)
 def test_a_predictor_without_a_short_way_is_asked_one_question_at_a_time(task: str) -> None:
     session, copier = planted(REGIONS), Copier()
-    evaluate([copier], [session], [task])
+    score_predictors([copier], [session], [task])
     asked = questions(task, session)
     whole = session.batch(session.indices("test"))
     assert len(copier.seen) == len(asked.hidden)
@@ -292,23 +291,23 @@ def test_a_predictor_without_a_short_way_is_asked_one_question_at_a_time(task: s
 
 @pytest.mark.parametrize("task", ACTIVITY)
 def test_who_returns_what_it_sees_gets_nothing(task: str) -> None:
-    scores = evaluate([Copier()], [planted(REGIONS)], [task]).scores
+    scores = score_predictors([Copier()], [planted(REGIONS)], [task]).scores
     assert value(scores, metric="bits_per_spike") < -5
     assert value(scores, metric="r2") < 0
-    open_book = evaluate([Copier()], [planted(REGIONS)], [task], blind=False).scores
+    open_book = score_predictors([Copier()], [planted(REGIONS)], [task], blind=False).scores
     assert value(open_book, metric="r2") == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("task", ACTIVITY)
 def test_who_heeds_the_masks_need_not_be_blinded(task: str) -> None:
     session = planted(REGIONS, ragged=True)
-    seeing = evaluate([Sum()], [session], [task], blind=False)
-    assert repr(seeing) == repr(evaluate([Sum()], [session], [task]))
+    seeing = score_predictors([Sum()], [session], [task], blind=False)
+    assert repr(seeing) == repr(score_predictors([Sum()], [session], [task]))
 
 
 def test_who_has_a_short_way_is_asked_in_blocks_and_never_for_single_units() -> None:
     session, predictor = planted("A" * 20 + "B" * 15), QuickSum()
-    evaluate([predictor], [session], ["co_smoothing", "inter_region", "forward"])
+    score_predictors([predictor], [session], ["co_smoothing", "inter_region", "forward"])
     assert predictor.blocks == [("co_smoothing", n) for n in (16, 16, 3)] + [("inter_region", 2)]
     assert predictor.asked == ["forward"]
 
@@ -321,7 +320,7 @@ def test_a_fold_is_predicted_without_any_of_its_units() -> None:
         rates[:, :, fold] = 0.1 + counts[:, :, ~fold].sum((1, 2))[:, None, None] / 10
     each = metrics.bits_per_spike_by_unit(rates, counts, np.ones(counts.shape[:2], dtype=bool))
     for predictor in (Sum(), QuickSum()):
-        found = evaluate([predictor], [session], ["co_smoothing"], options=options).units
+        found = score_predictors([predictor], [session], ["co_smoothing"], options=options).units
         bits = [u["value"] for u in found if u["metric"] == "bits_per_spike"]
         np.testing.assert_allclose(bits, each, rtol=1e-3)
 
@@ -329,9 +328,9 @@ def test_a_fold_is_predicted_without_any_of_its_units() -> None:
 def test_a_subset_of_units_is_scored_as_it_is_among_all() -> None:
     session = planted(REGIONS)
     for task in ACTIVITY[::2]:
-        whole = evaluate([Sum()], [session], [task]).units
+        whole = score_predictors([Sum()], [session], [task]).units
         options = ActivityOptions(units=("u5", "u2"))
-        part = evaluate([Sum()], [session], [task], options=options).units
+        part = score_predictors([Sum()], [session], [task], options=options).units
         assert [u for u in whole if u["unit"] in ("u2", "u5")] == part
 
 
@@ -346,7 +345,7 @@ class Mute(Silent):
 
 @pytest.mark.parametrize("predictor", [Silent, Mute])
 def test_what_is_not_answered_has_no_rows(predictor: type[Silent]) -> None:
-    found = evaluate([predictor()], [planted(REGIONS)], ["activity"])
+    found = score_predictors([predictor()], [planted(REGIONS)], ["activity"])
     assert found.scores == []
     assert found.units == []
 
@@ -355,8 +354,8 @@ def test_what_is_not_answered_has_no_rows(predictor: type[Silent]) -> None:
 def test_the_size_of_the_batches_changes_no_score(batch_size: int) -> None:
     session = planted(REGIONS, ragged=True)
     for predictor in (Sum(), QuickSum()):
-        whole = evaluate([predictor], [session], ["activity"])
-        parts = evaluate([predictor], [session], ["activity"], batch_size=batch_size)
+        whole = score_predictors([predictor], [session], ["activity"])
+        parts = score_predictors([predictor], [session], ["activity"], batch_size=batch_size)
         assert repr(whole.scores) == repr(parts.scores)
         assert repr(whole.units) == repr(parts.units)
 
@@ -364,7 +363,7 @@ def test_the_size_of_the_batches_changes_no_score(batch_size: int) -> None:
 def test_true_rates_are_the_oracle_of_every_activity_task() -> None:
     session = planted(REGIONS, simulated=True, ragged=True)
     rates = oracles([session])[1]
-    scores = evaluate([rates, Sum()], [session], ["activity"]).scores
+    scores = score_predictors([rates, Sum()], [session], ["activity"]).scores
     assert {s.task for s in scores} == set(ACTIVITY)
     for s in scores:
         best = value(scores, model="oracle_rates", task=s.task, metric=s.metric)
@@ -376,7 +375,7 @@ def test_true_rates_are_the_oracle_of_every_activity_task() -> None:
 
 def test_traces_are_asked_about_too() -> None:
     session = planted(REGIONS, neural="traces")
-    found = evaluate([Guesser([session])], [session], ["activity"])
+    found = score_predictors([Guesser([session])], [session], ["activity"])
     assert {s.task for s in found.scores} == set(ACTIVITY)
     assert {(s.target, s.metric) for s in found.scores} == {
         ("traces", "r2"),
@@ -386,12 +385,14 @@ def test_traces_are_asked_about_too() -> None:
 
 def test_a_session_without_behaviour_is_asked_about_its_activity() -> None:
     session = planted(REGIONS, behaviours=())
-    assert {s.task for s in evaluate([Sum()], [session], ["activity"]).scores} == set(ACTIVITY)
+    assert {s.task for s in score_predictors([Sum()], [session], ["activity"]).scores} == set(
+        ACTIVITY
+    )
 
 
 @pytest.mark.parametrize("task", ACTIVITY)
 def test_every_task_can_be_asked_for_by_name(task: str) -> None:
-    scores = evaluate([Sum()], [planted(REGIONS)], [task]).scores
+    scores = score_predictors([Sum()], [planted(REGIONS)], [task]).scores
     assert {s.task for s in scores} == {task}
 
 
@@ -405,7 +406,7 @@ def test_the_group_stands_for_its_four_tasks() -> None:
         "inter_region",
         "encoding",
     ]
-    scores = evaluate([Sum()], [planted(REGIONS)], ["activity"]).scores
+    scores = score_predictors([Sum()], [planted(REGIONS)], ["activity"]).scores
     assert list(dict.fromkeys(s.task for s in scores)) == list(ACTIVITY)
 
 
@@ -415,17 +416,19 @@ def test_the_group_stands_for_its_four_tasks() -> None:
 )
 def test_an_unknown_name_names_the_nearest(wrong: str, right: str) -> None:
     with pytest.raises(UserError, match=f"unknown task '{wrong}'; did you mean '{right}'"):
-        evaluate([], [], [wrong])
+        score_predictors([], [], [wrong])
 
 
 def test_units_of_some_sessions_are_asked_about_there_and_a_wrong_one_is_named() -> None:
     sessions = [plant("a", units=3), plant("b", seed=2, units=6)]
     options = ActivityOptions(units=("u5",))
-    scores = evaluate([Guesser(sessions)], sessions, ["co_smoothing"], options=options).scores
+    scores = score_predictors(
+        [Guesser(sessions)], sessions, ["co_smoothing"], options=options
+    ).scores
     assert {s.session for s in scores} == {"b"}
     options = ActivityOptions(units=("u1", "v5"))
     with pytest.raises(UserError, match="unknown unit 'v5'; did you mean 'u5'"):
-        evaluate([Guesser(sessions)], sessions, ["co_smoothing"], options=options)
+        score_predictors([Guesser(sessions)], sessions, ["co_smoothing"], options=options)
 
 
 @pytest.mark.parametrize("wrong", [{"folds": 1}, {"folds": 0}, {"horizon": 0}])

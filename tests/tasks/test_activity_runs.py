@@ -16,7 +16,7 @@ from neuroduet.data.recording import save
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.tasks import questions
 from neuroduet.tasks.questions import BLOCK
-from neuroduet.tasks.run import evaluate_run
+from neuroduet.tasks.run import evaluate
 from neuroduet.tasks.task import ActivityOptions
 from neuroduet.training.fit import train
 from neuroduet.training.runs import TrainedModel, load_run
@@ -113,7 +113,7 @@ def test_scores_are_those_of_hiding_one_unit_after_the_other(
 ) -> None:
     out = tmp_path / "scores.csv"
     options = ActivityOptions(horizon=HORIZON)
-    table = evaluate_run(run, data, tasks=["activity"], out=out, options=options)
+    table = evaluate(run, data, tasks=["activity"], out=out, options=options)
     units = pd.read_parquet(tmp_path / "scores_units.parquet")
     assert list(dict.fromkeys(table.task)) == [
         "co_smoothing",
@@ -136,7 +136,7 @@ def test_a_stopped_evaluation_of_a_run_goes_on_and_leaves_no_notes_behind(
     run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(questions, "SAVE_EVERY_S", -1.0)
-    whole = evaluate_run(run, data, tasks=["co_smoothing"], out=tmp_path / "whole.csv")
+    whole = evaluate(run, data, tasks=["co_smoothing"], out=tmp_path / "whole.csv")
     out, partial = tmp_path / "scores.csv", tmp_path / "scores.csv.partial"
 
     def stop(place: str, done: int, count: int) -> None:
@@ -144,7 +144,7 @@ def test_a_stopped_evaluation_of_a_run_goes_on_and_leaves_no_notes_behind(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate_run(run, data, tasks=["co_smoothing"], out=out, progress=stop)
+        evaluate(run, data, tasks=["co_smoothing"], out=out, progress=stop)
     assert partial.is_file()
     assert not out.exists()
     asked = []
@@ -156,7 +156,7 @@ def test_a_stopped_evaluation_of_a_run_goes_on_and_leaves_no_notes_behind(
 
     monkeypatch.setattr(TrainedModel, "predict_units", counted)
     notes = partial.read_bytes()
-    found = evaluate_run(run, data, tasks=["co_smoothing"], out=out)
+    found = evaluate(run, data, tasks=["co_smoothing"], out=out)
     pd.testing.assert_frame_equal(found, whole)
     assert asked == [UNITS - BLOCK]
     assert not partial.exists()
@@ -165,13 +165,13 @@ def test_a_stopped_evaluation_of_a_run_goes_on_and_leaves_no_notes_behind(
     for change in ({"options": ActivityOptions(folds=UNITS)}, {"precision": "bf16"}):
         partial.write_bytes(notes)
         asked.clear()
-        evaluate_run(run, data, tasks=["co_smoothing"], out=out, **change)
+        evaluate(run, data, tasks=["co_smoothing"], out=out, **change)
         assert asked == [BLOCK, UNITS - BLOCK]
 
 
 def test_half_precision_changes_little(run: Path, data: Path, tmp_path: Path) -> None:
     found = [
-        evaluate_run(run, data, tasks=["activity"], out=tmp_path / "s.csv", precision=precision)
+        evaluate(run, data, tasks=["activity"], out=tmp_path / "s.csv", precision=precision)
         for precision in ("32", "bf16")
     ]
     single, half = (table[table.metric == "bits_per_spike"].value for table in found)

@@ -10,10 +10,9 @@ import torch
 from planted import CHOICE, WHEEL, Copier, PlantedSession, plant, value
 
 from neuroduet.tasks import TASKS
-from neuroduet.tasks.behaviour import Decoding
 from neuroduet.tasks.by_region import DecodingByRegion
 from neuroduet.tasks.collect import collect, grouped
-from neuroduet.tasks.evaluate import evaluate
+from neuroduet.tasks.evaluate import score_predictors
 from neuroduet.tasks.frozen import FrozenReadout
 from neuroduet.types import NEURAL, Batch, Masks, Prediction, SessionInfo, UnitQuestions
 
@@ -34,7 +33,7 @@ def test_regions_are_asked_about_in_order_without_small_and_unknown_ones() -> No
         {"wheel": "wheel@V1", "choice": "choice@V1"},
     ]
     assert all(v.hidden == {"wheel", "choice"} for v in variants)
-    assert [np.flatnonzero(v.units).tolist() for v in variants] == [
+    assert [np.flatnonzero(v.shown).tolist() for v in variants] == [
         [1, 2, 5, 7, 9],
         [0, 4, 8, 10, 11],
     ]
@@ -71,17 +70,10 @@ def test_a_predictor_that_reads_what_is_hidden_finds_zeros() -> None:
         found = collect(cheat, [batch], TASK, [variant])["wheel"]
         assert not found.predicted.any()
     for seen, variant in zip(cheat.seen, variants, strict=True):
-        units = torch.tensor(variant.units)
+        units = torch.tensor(variant.shown)
         assert not seen.activity[:, :, ~units].any()
         assert torch.equal(seen.activity[:, :, units], batch.activity[:, :, units])
         assert not seen.observed["wheel"].any()
-
-
-def test_variants_of_other_tasks_are_refused() -> None:
-    session = labelled()
-    batch = session.batch(session.indices("test"))
-    with pytest.raises(TypeError, match="decoding_by_region"):
-        TASK.masks(batch, Decoding().variants(session.info)[0])
 
 
 class Identity:
@@ -114,7 +106,9 @@ def test_only_the_region_that_carries_the_signal_decodes(monkeypatch: pytest.Mon
     session.behaviours["wheel"] = ca1.sum(axis=2, keepdims=True).astype(np.float32)
     drive = ca1[:, :, 0].sum(axis=1)
     session.behaviours["choice"] = (drive > np.median(drive)).astype(np.int64)
-    found = evaluate([FrozenReadout(Identity(session.info), [session])], [session], [TASK.name])
+    found = score_predictors(
+        [FrozenReadout(Identity(session.info), [session])], [session], [TASK.name]
+    )
     assert {s.target for s in found.scores} == {
         f"{name}@{region}" for name in ("wheel", "choice") for region in ("CA1", "V1")
     }
@@ -123,3 +117,17 @@ def test_only_the_region_that_carries_the_signal_decodes(monkeypatch: pytest.Mon
     # 80 test trials: the standard error of chance is 0.06.
     assert value(found.scores, target="choice@CA1", metric="balanced_accuracy") > 0.85
     assert value(found.scores, target="choice@V1", metric="balanced_accuracy") < 0.7
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "reason"),
+    [(None, "it does not name the regions of its units"), ((), "it has no behaviour")],
+)
+def test_a_session_that_cannot_be_asked_says_why(
+    behaviours, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = plant(**({} if behaviours is None else {"behaviours": behaviours}))
+    session = replace(session, info=replace(session.info, regions=None))
+    assert score_predictors([Copier()], [session], [TASK.name]).scores == []
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert said.startswith(f"session 'mouse/1' is not scored in decoding_by_region: {reason}")

@@ -19,7 +19,10 @@ from neuroduet.data.arrays import from_arrays
 from neuroduet.data.recording import save
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
-from neuroduet.tasks import crossval
+from neuroduet.presets import PRESETS
+from neuroduet.tasks import TASKS as TASKS_BY_NAME
+from neuroduet.tasks import crossval, task_names
+from neuroduet.tasks.behaviour import Decoding
 from neuroduet.tasks.crossval import CrossValidation, cross_validate
 from neuroduet.tasks.crossval_tables import (
     PAIRED_COLUMNS,
@@ -236,19 +239,46 @@ def test_no_more_runs_than_workers_go_at_the_same_time(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(
-        crossval, "run_jobs", lambda jobs, workers, report: seen.append((len(jobs), workers))
-    )
-    jobs = [(Path, ("a",))] * 8
+
+    def note(jobs, workers, report, known_here) -> None:
+        seen.append((len(jobs), workers, known_here))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crossval, "run_jobs", note)
     for workers in (3, None):
-        crossval._work(jobs, workers, lambda done, total, value: None)
-    assert seen == [(8, 3), (8, None)]
+        with pytest.raises(KeyboardInterrupt):
+            ask(data, tmp_path / "out", workers=workers)
+        assert not (tmp_path / "out").exists()  # nothing was done there
+    assert seen == [(6, 3, []), (6, None, [])]
+
+
+def test_a_task_of_this_process_is_named_as_such(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine(Decoding):
+        name = "mine"
+
+    monkeypatch.setitem(TASKS_BY_NAME, "mine", Mine())
+    assert crossval._only_here({"a": tiny()}, ["decoding", "mine"]) == ["task 'mine'"]
+    assert crossval._by_name("mtm")["mtm"].model.name == PRESETS["mtm"]().model.name
+
+
+def test_what_is_no_task_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half:
+        name, oracle = "half", None
+
+    monkeypatch.setitem(TASKS_BY_NAME, "half", Half())
+    with pytest.raises(UserError, match=r"TASKS\['half'\] is no task because it lacks variants"):
+        task_names(["half"])
+    monkeypatch.setitem(TASKS_BY_NAME, "half", Decoding)
+    with pytest.raises(UserError, match=r"TASKS\['half'\] is a class, expected an object of it"):
+        task_names(["decoding", "half"])
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"resume": False}, "already holds a cross-validation; go on with it by --resume"),
+        ({"resume": False}, "already holds a cross-validation; choose another folder"),
         ({"seeds": 3}, "crossval.yaml differs from what is asked"),
         ({"configs": {"duet": tiny("model.width=24")}}, "crossval.yaml differs"),
         ({"tasks": ["decoding"]}, "crossval.yaml differs"),
@@ -277,7 +307,7 @@ def test_a_folder_with_another_cross_validation_is_refused(finished, data, chang
         ({"configs": {"ridge": tiny()}}, "'ridge' cannot name a preset here"),
         (
             {"configs": {"a": tiny(), "b": tiny("data.windows.behaviour_grid=right")}},
-            r"a and b read the data differently \(data.windows.behaviour_grid\).*--set",
+            r"a and b read the data differently \(data.windows.behaviour_grid\).*set these",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from test_run import data, run  # noqa: F401
 
-from neuroduet.tasks.run import evaluate_run
+from neuroduet.tasks.run import evaluate
 
 ORDER = ["model", "session", "task", "target", "metric"]
 
@@ -22,12 +22,12 @@ def test_one_task_scored_again_leaves_the_others_and_their_nulls(
     run: Path,  # noqa: F811
     data: Path,  # noqa: F811
 ) -> None:
-    evaluate_run(run, data, tasks=["encoding", "decoding", "regions"], nulls=3)
+    evaluate(run, data, tasks=["encoding", "decoding", "regions"], nulls=3)
     before = pd.read_csv(run / "scores.csv")
     units, nulls = pd.read_parquet(run / "scores_units.parquet"), run / "scores_nulls.csv"
     regions = (run / "scores_regions.csv").read_text()
     chance = pd.read_csv(nulls)
-    fresh = evaluate_run(run, data, sessions=["mouse2"], tasks=["decoding"])
+    fresh = evaluate(run, data, sessions=["mouse2"], tasks=["decoding"])
     after = pd.read_csv(run / "scores.csv")
     assert set(fresh.task) == {"decoding"}
     pd.testing.assert_frame_equal(
@@ -52,12 +52,12 @@ def test_what_is_not_of_these_weights_is_not_kept(
 ) -> None:
     out = tmp_path / "table.csv" if why == "another file" else None
     path = out or run / "scores.csv"
-    evaluate_run(run, data, tasks=["encoding"], out=out)
+    evaluate(run, data, tasks=["encoding"], out=out)
     if why == "other weights":
         weights = run / "model" / "model.safetensors"
         later = path.stat().st_mtime_ns + 10**9
         os.utime(weights, ns=(later, later))
     if why == "damaged":
         path.write_bytes(b"\xff\xfe nothing")
-    evaluate_run(run, data, tasks=["decoding"], out=out)
+    evaluate(run, data, tasks=["decoding"], out=out)
     assert set(pd.read_csv(path).task) == {"decoding"}

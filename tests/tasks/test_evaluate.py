@@ -24,9 +24,9 @@ from planted import (
 from neuroduet import metrics
 from neuroduet.errors import UserError
 from neuroduet.tasks import TASKS
-from neuroduet.tasks.evaluate import evaluate
+from neuroduet.tasks.evaluate import score_predictors
 from neuroduet.tasks.oracle import oracles
-from neuroduet.tasks.scoring import conditions
+from neuroduet.tasks.scoring import averaged, conditions
 from neuroduet.types import NEURAL, UNLABELLED, Batch, Masks, Prediction
 
 MASKED = ["encoding", "encoding_from", "decoding"]
@@ -55,14 +55,14 @@ class Flat:
 
 
 def test_predicting_every_value_reads_one() -> None:
-    scores = evaluate([Copier()], [plant()], ["decoding"], blind=False).scores
+    scores = score_predictors([Copier()], [plant()], ["decoding"], blind=False).scores
     assert {s.target for s in scores} == {b.name for b in ALL} | {"paw[0]", "paw[1]"}
     assert all(s.value == 1.0 for s in scores)
 
 
 def test_a_predictor_that_copies_hidden_values_finds_zeros() -> None:
     session, cheat = plant(), Copier()
-    scores = evaluate([cheat], [session], MASKED).scores
+    scores = score_predictors([cheat], [session], MASKED).scores
     assert value(scores, task="encoding", metric="bits_per_spike") < -5
     assert value(scores, target="wheel", metric="r2", task="decoding") == pytest.approx(
         0, abs=0.05
@@ -74,7 +74,7 @@ def test_a_predictor_that_copies_hidden_values_finds_zeros() -> None:
 def test_only_what_is_hidden_is_replaced_by_zeros() -> None:
     session, cheat = plant(windows=8), Copier()
     whole = session.batch(session.indices("test"))
-    evaluate([cheat], [session], ["encoding_from"])
+    score_predictors([cheat], [session], ["encoding_from"])
     assert len(cheat.seen) == len(ALL)
     for kept, seen in zip(ALL, cheat.seen, strict=True):
         assert not seen.activity.any()
@@ -86,13 +86,13 @@ def test_only_what_is_hidden_is_replaced_by_zeros() -> None:
 
 def test_a_predictor_that_is_not_blinded_is_given_the_batch_itself() -> None:
     session, copier = plant(windows=8), Copier()
-    evaluate([copier], [session], ["encoding"], blind=False)
+    score_predictors([copier], [session], ["encoding"], blind=False)
     assert torch.equal(copier.seen[0].activity, session.batch(session.indices("test")).activity)
 
 
 def test_the_mean_rate_reads_no_bits_per_spike() -> None:
     session = plant(ragged=True)
-    scores = evaluate([Flat(session)], [session], ["encoding"]).scores
+    scores = score_predictors([Flat(session)], [session], ["encoding"]).scores
     for metric in ("bits_per_spike", "bits_per_spike_pooled", "r2"):
         assert value(scores, metric=metric) == pytest.approx(0.0, abs=1e-5)
     assert all(s.null == 0.0 for s in scores)
@@ -102,7 +102,7 @@ def test_the_mean_rate_reads_no_bits_per_spike() -> None:
 def test_activity_scores_are_those_of_the_whole_arrays(ragged: bool) -> None:
     session = plant(ragged=ragged, missing=0.2)
     guesser = Guesser([session])
-    found = evaluate([guesser], [session], ["encoding"], batch_size=7)
+    found = score_predictors([guesser], [session], ["encoding"], batch_size=7)
     test = session.indices("test")
     rates = guesser.tables["mouse/1"][NEURAL].exp().numpy()[test]
     counts, valid = session.activity[test], session.valid[test]
@@ -130,7 +130,7 @@ def test_activity_scores_are_those_of_the_whole_arrays(ragged: bool) -> None:
 def test_behaviour_scores_are_those_of_the_whole_arrays(ragged: bool) -> None:
     session = plant(ragged=ragged, missing=0.3)
     guesser = Guesser([session])
-    scores = evaluate([guesser], [session], ["decoding"], batch_size=7).scores
+    scores = score_predictors([guesser], [session], ["decoding"], batch_size=7).scores
     test = session.indices("test")
     table = {n: x.numpy()[test] for n, x in guesser.tables["mouse/1"].items()}
     true = {n: x[test] for n, x in session.behaviours.items()}
@@ -152,7 +152,7 @@ def test_behaviour_scores_are_those_of_the_whole_arrays(ragged: bool) -> None:
 
 
 def test_behaviours_given_per_trial_have_no_score_within_the_trial() -> None:
-    scores = evaluate([Copier()], [plant()], ["decoding"]).scores
+    scores = score_predictors([Copier()], [plant()], ["decoding"]).scores
     assert {s.target for s in scores if s.metric == "r2_per_trial"} == {"wheel", "paw"}
 
 
@@ -161,7 +161,7 @@ def test_the_null_of_classes_is_the_majority_of_the_training_windows() -> None:
     # Training windows are 0, 2, 4, 6 (majority class 1); test labels are 0, 0, 0, 1.
     choice = np.array([1, 0, 1, 0, 1, 0, 0, 1])
     session = replace(session, behaviours={"choice": choice})
-    scores = evaluate([Flat(session)], [session], ["decoding"]).scores
+    scores = score_predictors([Flat(session)], [session], ["decoding"]).scores
     null = {s.metric: s.null for s in scores}
     # Always class 1: a quarter is right; F1 is 0 for class 0 and 2 * .25 / 1.25 for class 1.
     assert null == pytest.approx({"accuracy": 0.25, "balanced_accuracy": 0.5, "macro_f1": 0.2})
@@ -172,7 +172,7 @@ def test_the_null_of_classes_is_the_majority_of_the_training_windows() -> None:
 def test_a_sessions_missing_behaviours_have_no_rows() -> None:
     with_all, with_one = plant("a"), plant("b", behaviours=(WHEEL,))
     guesser = Guesser([with_all, with_one])
-    scores = evaluate([guesser], [with_all, with_one], MASKED).scores
+    scores = score_predictors([guesser], [with_all, with_one], MASKED).scores
     decoded = {s.target for s in scores if s.session == "b" and s.task == "decoding"}
     alone = {s.target for s in scores if s.session == "b" and s.task == "encoding_from"}
     assert decoded == alone == {"wheel"}
@@ -182,28 +182,30 @@ def test_a_behaviour_that_was_never_observed_has_no_rows() -> None:
     session = plant(behaviours=(WHEEL, CHOICE))
     unseen = np.zeros_like(session.observed["choice"])
     session = replace(session, observed=session.observed | {"choice": unseen})
-    scores = evaluate([Copier()], [session], ["decoding"]).scores
+    scores = score_predictors([Copier()], [session], ["decoding"]).scores
     assert {s.target for s in scores} == {"wheel"}
 
 
 def test_a_session_without_behaviour_has_nothing_to_score() -> None:
-    assert evaluate([Copier()], [plant(behaviours=())], MASKED).scores == []
+    assert score_predictors([Copier()], [plant(behaviours=())], MASKED).scores == []
 
 
 def test_what_a_predictor_does_not_answer_has_no_rows() -> None:
-    found = evaluate([Silent()], [plant()], MASKED)
+    found = score_predictors([Silent()], [plant()], MASKED)
     assert found.scores == []
     assert found.units == []
 
 
 def test_a_split_without_windows_is_not_scored(caplog: pytest.LogCaptureFixture) -> None:
-    assert evaluate([Copier()], [plant()], ["encoding"], split="valid").scores == []
+    assert score_predictors([Copier()], [plant()], ["encoding"], split="valid").scores == []
     assert "no valid windows" in caplog.text
 
 
 def test_another_split_is_scored_on_its_own_windows() -> None:
     session = plant()
-    scores = evaluate([Copier()], [session], ["encoding"], split="train", blind=False).scores
+    scores = score_predictors(
+        [Copier()], [session], ["encoding"], split="train", blind=False
+    ).scores
     assert {s.split for s in scores} == {"train"}
     spikes = session.activity[session.indices("train")].sum()
     assert {s.n for s in scores if s.metric == "bits_per_spike"} == {spikes}
@@ -214,8 +216,8 @@ def test_another_split_is_scored_on_its_own_windows() -> None:
 def test_the_size_of_the_batches_changes_nothing(batch_size: int, ragged: bool) -> None:
     session = plant(ragged=ragged, windows=20)
     guesser = Guesser([session])
-    whole = evaluate([guesser], [session], MASKED)
-    parts = evaluate([guesser], [session], MASKED, batch_size=batch_size)
+    whole = score_predictors([guesser], [session], MASKED)
+    parts = score_predictors([guesser], [session], MASKED, batch_size=batch_size)
     assert repr(whole.scores) == repr(parts.scores)
     assert repr(whole.units) == repr(parts.units)
 
@@ -223,15 +225,15 @@ def test_the_size_of_the_batches_changes_nothing(batch_size: int, ragged: bool) 
 def test_several_sessions_are_each_scored_as_if_alone() -> None:
     sessions = [plant("a", seed=1, units=3), plant("b", seed=2, units=5, windows=22, ragged=True)]
     guesser = Guesser(sessions)
-    together = evaluate([guesser], sessions, MASKED)
-    alone = [evaluate([guesser], [session], MASKED) for session in sessions]
+    together = score_predictors([guesser], sessions, MASKED)
+    alone = [score_predictors([guesser], [session], MASKED) for session in sessions]
     assert repr(together.scores) == repr(alone[0].scores + alone[1].scores)
     assert repr(together.units) == repr(alone[0].units + alone[1].units)
 
 
 def test_traces_are_scored_by_r2_and_not_by_bits() -> None:
     session = plant(neural="traces")
-    found = evaluate([TraceCopier()], [session], ["encoding"], blind=False)
+    found = score_predictors([TraceCopier()], [session], ["encoding"], blind=False)
     assert {(s.target, s.metric, s.value) for s in found.scores} == {
         ("traces", "r2", 1.0),
         ("traces", "psth_r2", 1.0),
@@ -246,7 +248,7 @@ def test_r2_of_counts_leaves_slow_units_out() -> None:
     activity[1, 0, 0] = 1
     activity[:, :, 2] = 0
     session = replace(session, activity=activity)
-    units = evaluate([Guesser([session])], [session], ["encoding"]).units
+    units = score_predictors([Guesser([session])], [session], ["encoding"]).units
     # Unit 0 fires once in 20 test windows of 1 s: 0.05 Hz. Unit 2 is silent.
     assert {u["unit"] for u in units if u["metric"] == "r2"} == {"u1"}
     bits = {u["unit"]: u for u in units if u["metric"] == "bits_per_spike"}
@@ -259,7 +261,7 @@ def test_r2_of_counts_leaves_slow_units_out() -> None:
 def test_windows_that_are_not_trials_have_no_psth(trial: int) -> None:
     session = plant()
     session = replace(session, trial=np.full(len(session.activity), trial))
-    scores = evaluate([Guesser([session])], [session], ["encoding"]).scores
+    scores = score_predictors([Guesser([session])], [session], ["encoding"]).scores
     assert {s.metric for s in scores} == {"bits_per_spike", "bits_per_spike_pooled", "r2"}
 
 
@@ -279,7 +281,7 @@ def test_conditions_are_combinations_of_the_labels_of_a_trial() -> None:
 
 def test_the_oracle_column_is_the_score_of_the_oracle_itself() -> None:
     session = plant(simulated=True, ragged=True)
-    found = evaluate([Guesser([session]), *oracles([session])], [session], MASKED).scores
+    found = score_predictors([Guesser([session]), *oracles([session])], [session], MASKED).scores
     encoding = [s for s in found if s.task == "encoding"]
     for s in encoding:
         best = value(encoding, model="oracle_behaviour", metric=s.metric)
@@ -292,7 +294,9 @@ def test_the_oracle_column_is_the_score_of_the_oracle_itself() -> None:
 
 def test_recorded_sessions_have_no_oracle() -> None:
     session = plant()
-    scores = evaluate([Guesser([session]), *oracles([session])], [session], ["encoding"]).scores
+    scores = score_predictors(
+        [Guesser([session]), *oracles([session])], [session], ["encoding"]
+    ).scores
     assert {s.model for s in scores} == {"guesser"}
     assert all(math.isnan(s.oracle) for s in scores)
 
@@ -311,7 +315,7 @@ class Broken(Flat):
 
 def test_a_prediction_that_is_not_a_number_is_not_hidden_by_the_others() -> None:
     session = plant()
-    scores = evaluate([Broken(session)], [session], ["encoding", "decoding"]).scores
+    scores = score_predictors([Broken(session)], [session], ["encoding", "decoding"]).scores
     assert all(math.isnan(s.value) for s in scores)
     assert {s.target for s in scores} == {"spikes", "choice"}
 
@@ -326,13 +330,31 @@ class Misshapen(Flat):
 def test_a_prediction_of_another_shape_is_refused() -> None:
     session = plant()
     with pytest.raises(ValueError, match="flat' predicted 'activity'"):
-        evaluate([Misshapen(session)], [session], ["encoding"])
+        score_predictors([Misshapen(session)], [session], ["encoding"])
 
 
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'encoding'"):
-        evaluate([], [], ["encodign"])
+        score_predictors([], [], ["encodign"])
 
 
 def test_every_task_stands_under_its_own_name() -> None:
     assert {name: task.name for name, task in TASKS.items()} == {name: name for name in TASKS}
+
+
+def test_conditions_of_few_trials_are_not_averaged() -> None:
+    assert averaged(np.array([2, 2, 7, 2, 2, -1, 2])).tolist() == [2, 2, -1, 2, 2, -1, 2]
+    session = plant(windows=60)
+    rare = np.zeros(60, dtype=np.int64)
+    rare[session.indices("test")[:4]] = 1
+    session = replace(session, behaviours=session.behaviours | {"choice": rare})
+    scores = score_predictors([Guesser([session])], [session], ["encoding"]).scores
+    (found,) = [s for s in scores if s.metric == "psth_r2"]
+    assert found.n == (session.observed["choice"] & (rare == 0))[session.indices("test")].sum()
+
+
+def test_without_a_condition_of_enough_trials_there_is_no_psth() -> None:
+    session = plant(windows=8)
+    assert len(session.indices("test")) < 5
+    scores = score_predictors([Guesser([session])], [session], ["encoding"]).scores
+    assert {s.metric for s in scores} == {"bits_per_spike", "bits_per_spike_pooled", "r2"}

@@ -12,17 +12,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from neuroduet.errors import UserError
 from neuroduet.metrics import r2
+from neuroduet.tasks.axes import PENALTIES, principal_axes
 from neuroduet.tasks.behaviour import Decoding
 from neuroduet.tasks.by_region import unit_masks
 from neuroduet.tasks.collect import blinded
-from neuroduet.tasks.frozen import (
-    LAGS,
-    PENALTIES,
-    STRENGTHS,
-    FrozenReadout,
-    principal_axes,
-    ridge_weights,
-)
+from neuroduet.tasks.frozen import FrozenReadout
+from neuroduet.tasks.readouts import LAGS, STRENGTHS
 from neuroduet.types import NEURAL, Batch, Masks, Prediction, UnitQuestions
 
 TASK = Decoding()
@@ -109,7 +104,7 @@ def test_every_penalty_equals_its_own_solve(shape: tuple[int, int]) -> None:
     y = torch.randn(len(rows), 3, generator=generator, dtype=torch.float64)
     y = y - y.mean(dim=0)
     axes, centred = principal_axes(rows), rows - rows.mean(dim=0)
-    path = axes.axes @ ridge_weights(axes.of(rows).T @ y, axes.energy)
+    path = axes.axes @ axes.ridge(rows, y)
     assert len(path) == len(PENALTIES)
     for penalty, weights in zip(PENALTIES, path, strict=True):
         ridge = penalty * (centred**2).sum() * torch.eye(shape[1], dtype=torch.float64)

@@ -11,8 +11,9 @@ import torch
 from planted import Guesser, PlantedSession, plant
 
 from neuroduet.tasks import questions
-from neuroduet.tasks.evaluate import Evaluation, evaluate
-from neuroduet.tasks.questions import BLOCK, Notebook, Progress
+from neuroduet.tasks.evaluate import Evaluation, score_predictors
+from neuroduet.tasks.questions import BLOCK, Notebook
+from neuroduet.terminal import Asked
 from neuroduet.training.files import read_tensors
 from neuroduet.types import NEURAL, Batch, Masks, UnitQuestions
 
@@ -59,7 +60,7 @@ def always_saved(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(
     predictors: Sequence[Counting], session: PlantedSession, notebook: Notebook | None = None
 ) -> Evaluation:
-    return evaluate(predictors, [session], TASKS, batch_size=BATCH, notebook=notebook)
+    return score_predictors(predictors, [session], TASKS, batch_size=BATCH, notebook=notebook)
 
 
 def needed(session: PlantedSession) -> int:
@@ -133,10 +134,10 @@ def test_predictors_sessions_tasks_and_batches_have_their_own_answers(tmp_path: 
     sessions = [replace(s, info=replace(s.info, regions=regions)) for s in sessions]
     one, other = Counting(sessions), Counting(sessions[::-1], name="other")
     other.tables = {name: {NEURAL: -table[NEURAL]} for name, table in other.tables.items()}
-    plain = evaluate([one, other], sessions, TASKS, batch_size=BATCH)
+    plain = score_predictors([one, other], sessions, TASKS, batch_size=BATCH)
     kept = Notebook(tmp_path / "notes", "same")
-    noted = evaluate([one, other], sessions, TASKS, batch_size=BATCH, notebook=kept)
-    resumed = evaluate(
+    noted = score_predictors([one, other], sessions, TASKS, batch_size=BATCH, notebook=kept)
+    resumed = score_predictors(
         [one, other], sessions, TASKS, batch_size=BATCH, notebook=Notebook(kept.path, "same")
     )
     assert repr(plain) == repr(noted) == repr(resumed)
@@ -157,7 +158,7 @@ def test_progress_is_told_up_to_the_total(session: PlantedSession, tmp_path: Pat
         def report(place: str, done: int, count: int) -> None:
             found.setdefault(place, []).append((done, count))
 
-        progress: Progress = report
+        progress: Asked = report
         ask([counting], session, Notebook(path, "same", progress))
         return found
 

@@ -20,7 +20,7 @@ from neuroduet.metrics import r2
 from neuroduet.models import build
 from neuroduet.tasks import TASKS
 from neuroduet.tasks.collect import Collected, blinded
-from neuroduet.tasks.evaluate import Evaluation, evaluate
+from neuroduet.tasks.evaluate import Evaluation, score_predictors
 from neuroduet.tasks.imposters import deeds_of, imposters
 from neuroduet.tasks.nulls import (
     NULLS,
@@ -33,7 +33,7 @@ from neuroduet.tasks.nulls import (
     shifted,
     shuffled,
 )
-from neuroduet.tasks.run import NULL_COLUMNS, evaluate_run
+from neuroduet.tasks.run import NULL_COLUMNS, evaluate
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN
 from neuroduet.types import NEURAL, Batch, Masks, Prediction
@@ -215,8 +215,8 @@ def rows(found: Evaluation, **wanted: str) -> list[Null]:
 
 def test_every_score_stands_beside_its_nulls() -> None:
     sessions = [plant("a", seed=1, windows=60), plant("b", seed=2, windows=50)]
-    found = evaluate([Guesser(sessions)], sessions, nulls=19)
-    plain = evaluate([Guesser(sessions)], sessions)
+    found = score_predictors([Guesser(sessions)], sessions, nulls=19)
+    plain = score_predictors([Guesser(sessions)], sessions)
     assert repr(found.scores) == repr(plain.scores)
     assert plain.nulls == []
     keys = {(s.session, s.task, s.target, s.metric, s.value) for s in found.scores}
@@ -231,7 +231,7 @@ def test_every_score_stands_beside_its_nulls() -> None:
 
 def test_a_cheat_is_significant_and_a_guess_is_not() -> None:
     session = plant(windows=60)
-    found = evaluate(
+    found = score_predictors(
         [Copier(), Guesser([session])], [session], ["decoding"], blind=False, nulls=99
     )
     for null in found.nulls:
@@ -241,14 +241,14 @@ def test_a_cheat_is_significant_and_a_guess_is_not() -> None:
 
 def test_nulls_of_ragged_windows_and_missing_values_can_be_scored() -> None:
     session = plant(windows=60, ragged=True, missing=0.3)
-    found = evaluate([Guesser([session])], [session], nulls=5)
+    found = score_predictors([Guesser([session])], [session], nulls=5)
     assert all(np.isfinite(n.p_value) for n in found.nulls)
 
 
 def test_nulls_do_not_depend_on_batches_or_on_who_else_is_scored() -> None:
     session = plant(windows=30, ragged=True)
-    one = evaluate([Guesser([session])], [session], nulls=5, batch_size=4)
-    two = evaluate([Copier(), Guesser([session])], [session], nulls=5)
+    one = score_predictors([Guesser([session])], [session], nulls=5, batch_size=4)
+    two = score_predictors([Copier(), Guesser([session])], [session], nulls=5)
     assert [summary(n) for n in rows(two, model="guesser")] == [summary(n) for n in one.nulls]
 
 
@@ -295,7 +295,7 @@ def test_encoding_by_an_imposter_is_predicted_from_the_behaviour_it_is_shown() -
     sessions = [plant(name, seed=seed, windows=40) for seed, name in enumerate("abc")]
     for session in sessions:
         follow(session)
-    found = evaluate([Echo()], sessions, ["encoding"], nulls=9)
+    found = score_predictors([Echo()], sessions, ["encoding"], nulls=9)
     null = rows(found, session="a", metric="bits_per_spike_pooled", null="imposter")[0]
     assert null.draws == 2
     assert null.value > null.null_mean + 0.2
@@ -311,7 +311,7 @@ def follow(session: PlantedSession) -> None:
 def test_blinding_holds_for_imposters_too() -> None:
     sessions = [plant("a", seed=1), plant("b", seed=2)]
     spy = Copier()
-    evaluate([spy], sessions, ["decoding"], nulls=2)
+    score_predictors([spy], sessions, ["decoding"], nulls=2)
     assert len(spy.seen) == 4
     assert not any(batch.behaviours[b.name].any() for batch in spy.seen for b in ALL)
     batch = sessions[0].batch(np.arange(3))
@@ -346,9 +346,9 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_score_table_with_nulls_keeps_its_rows_and_gains_columns(run: Path) -> None:
     data, tasks = run.parent / "data", ["encoding", "decoding", "co_smoothing", "regions"]
-    plain = evaluate_run(run, data, tasks=tasks)
+    plain = evaluate(run, data, tasks=tasks)
     assert not (run / "scores_nulls.csv").exists()
-    table = evaluate_run(run, data, tasks=tasks, nulls=7)
+    table = evaluate(run, data, tasks=tasks, nulls=7)
     assert list(table.columns) == [*plain.columns, *NULL_COLUMNS]
     kept = [name for name in plain.columns if name != "null"]
     pd.testing.assert_frame_equal(table[kept], plain[kept])
@@ -358,13 +358,13 @@ def test_a_score_table_with_nulls_keeps_its_rows_and_gains_columns(run: Path) ->
     nulls = pd.read_csv(run / "scores_nulls.csv", keep_default_na=False)
     assert set(nulls.null) == {"shuffled", "shifted", "imposter"}
     assert set(nulls[nulls.task == "regions"].null) == {"shuffled"}
-    evaluate_run(run, data, tasks=tasks)
+    evaluate(run, data, tasks=tasks)
     assert not (run / "scores_nulls.csv").exists(), "they belong to other scores"
 
 
 def test_the_activity_has_nulls_of_its_own() -> None:
     session = plant(windows=30)
-    found = evaluate([Guesser([session])], [session], ["co_smoothing", "forward"], nulls=4)
+    found = score_predictors([Guesser([session])], [session], ["co_smoothing", "forward"], nulls=4)
     assert {n.null for n in found.nulls} == {"shuffled", "shifted"}
     assert {n.target for n in found.nulls} == {"spikes"}
     assert NEURAL not in {n.target for n in found.nulls}

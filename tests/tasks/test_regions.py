@@ -6,9 +6,9 @@ import pytest
 from planted import Copier, plant
 
 from neuroduet.errors import UserError
-from neuroduet.tasks.evaluate import evaluate
+from neuroduet.tasks.evaluate import score_predictors
 from neuroduet.tasks.regions import RegionReadout
-from neuroduet.types import SessionInfo
+from neuroduet.types import Score, SessionInfo
 
 FAST = RegionReadout(shuffles=4)
 
@@ -38,9 +38,13 @@ def planted(sessions: int, strength: float, seed: int = 0, units: int = 30):
     return embeddings, infos
 
 
+def scored(*asked) -> list[Score]:
+    return [score for score, _ in FAST.read_out(*asked).scores]
+
+
 def test_planted_regions_are_read_out_of_held_out_sessions() -> None:
     embeddings, infos = planted(3, strength=4.0)
-    scores = [s for s in FAST.score("m", embeddings, infos) if s.model == "m"]
+    scores = [s for s in scored("m", embeddings, infos) if s.model == "m"]
     assert [(s.session, s.metric) for s in scores] == [
         (f"s{i}", metric) for i in range(3) for metric in ("balanced_accuracy", "macro_f1")
     ]
@@ -52,7 +56,7 @@ def test_planted_regions_are_read_out_of_held_out_sessions() -> None:
 
 def test_noise_is_at_chance() -> None:
     embeddings, infos = planted(4, strength=0.0, units=60)
-    scores = [s for s in FAST.score("m", embeddings, infos) if s.model == "m"]
+    scores = [s for s in scored("m", embeddings, infos) if s.model == "m"]
     found = np.mean([s.value for s in scores if s.metric == "balanced_accuracy"])
     # 240 units, three classes: the standard error is 0.03.
     assert found == pytest.approx(1 / 3, abs=0.1)
@@ -60,7 +64,7 @@ def test_noise_is_at_chance() -> None:
 
 def test_the_majority_rows_read_one_over_the_number_of_regions() -> None:
     embeddings, infos = planted(2, strength=1.0)
-    scores = [s for s in FAST.score("m", embeddings, infos) if s.model == "majority"]
+    scores = [s for s in scored("m", embeddings, infos) if s.model == "majority"]
     balanced = [s.value for s in scores if s.metric == "balanced_accuracy"]
     assert balanced == pytest.approx([1 / 3, 1 / 3])
     # Of 30 units 10 are of the region that is always guessed: F1 2 * 10 / (10 + 30), over three.
@@ -73,15 +77,15 @@ def test_a_sessions_own_quirk_does_not_help() -> None:
     parts = [planted(1, strength=4.0, seed=seed, units=45) for seed in range(6)]
     infos = [info(f"s{i}", list(part[1][0].regions), 45) for i, part in enumerate(parts)]
     embeddings = {f"s{i}": part[0]["s0"] for i, part in enumerate(parts)}
-    across = [s.value for s in FAST.score("m", embeddings, infos) if s.model == "m"]
-    within = [s.value for s in FAST.score("m", embeddings, infos[:1]) if s.model == "m"]
+    across = [s.value for s in scored("m", embeddings, infos) if s.model == "m"]
+    within = [s.value for s in scored("m", embeddings, infos[:1]) if s.model == "m"]
     assert np.mean(across) < 0.6
     assert np.mean(within) > 0.95
 
 
 def test_folds_over_the_units_of_one_session_are_named_as_such() -> None:
     embeddings, infos = planted(1, strength=4.0)
-    scores = FAST.score("m", embeddings, infos)
+    scores = scored("m", embeddings, infos)
     assert {s.session for s in scores} == {"s0 (folds over units)"}
     assert all(s.n == 30 for s in scores)
     assert all(s.value > 0.9 for s in scores if s.model == "m")
@@ -91,36 +95,36 @@ def test_small_and_unknown_regions_are_left_out() -> None:
     embeddings, infos = planted(2, strength=4.0)
     regions = list(infos[0].regions)
     regions[:3] = ["rare", "rare", "root"]
-    scores = FAST.score("m", embeddings, [info("s0", regions), infos[1]])
+    scores = scored("m", embeddings, [info("s0", regions), infos[1]])
     assert {(s.session, s.n) for s in scores} == {("s0", 27), ("s1", 30)}
 
 
 def test_a_region_of_one_session_only_cannot_be_named_and_is_not_scored() -> None:
     embeddings, infos = planted(2, strength=4.0)
     regions = ["own" if r == "R0" else r for r in infos[0].regions]
-    scores = FAST.score("m", embeddings, [info("s0", regions), infos[1]])
+    scores = scored("m", embeddings, [info("s0", regions), infos[1]])
     assert {(s.session, s.n) for s in scores} == {("s0", 20), ("s1", 20)}
 
 
 def test_sessions_without_regions_or_embeddings_are_left_out() -> None:
     embeddings, infos = planted(3, strength=4.0)
     without = [infos[0], infos[1], info("s2", None), info("s3", list(infos[0].regions))]
-    assert {s.session for s in FAST.score("m", embeddings, without)} == {"s0", "s1"}
-    assert FAST.score("m", {}, infos) == []
-    assert FAST.score("m", embeddings, [info("s0", ["R0"] * 30), info("s1", ["R0"] * 30)]) == []
+    assert {s.session for s in scored("m", embeddings, without)} == {"s0", "s1"}
+    assert scored("m", {}, infos) == []
+    assert scored("m", embeddings, [info("s0", ["R0"] * 30), info("s1", ["R0"] * 30)]) == []
 
 
 def test_the_readout_is_the_same_every_time() -> None:
     embeddings, infos = planted(2, strength=1.0)
-    assert FAST.score("m", embeddings, infos) == FAST.score("m", embeddings, infos[::-1])
+    assert scored("m", embeddings, infos) == scored("m", embeddings, infos[::-1])
 
 
 def test_embeddings_of_another_size_are_refused() -> None:
     embeddings, infos = planted(2, strength=1.0)
     with pytest.raises(UserError, match="one row per unit and one width"):
-        FAST.score("m", embeddings | {"s1": np.zeros((30, 5))}, infos)
+        scored("m", embeddings | {"s1": np.zeros((30, 5))}, infos)
     with pytest.raises(UserError, match="one row per unit and one width"):
-        FAST.score("m", embeddings | {"s1": np.zeros((29, 6))}, infos)
+        scored("m", embeddings | {"s1": np.zeros((29, 6))}, infos)
 
 
 class Embedding(Copier):
@@ -138,7 +142,7 @@ def test_the_loop_scores_regions_of_the_sessions_asked_for() -> None:
     embeddings, infos = planted(3, strength=4.0)
     model = Embedding(embeddings, infos)
     session = plant("s1", units=30, behaviours=())
-    scores = evaluate([Copier("plain"), model], [session], ["regions"]).scores
+    scores = score_predictors([Copier("plain"), model], [session], ["regions"]).scores
     assert [(s.model, s.session) for s in scores] == [
         ("embedding", "s1"),
         ("majority", "s1"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +21,18 @@ from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.models import build
+from neuroduet.plain import file_name
 from neuroduet.tasks import GROUPS, TASKS
 from neuroduet.tasks import run as scoring_runs
 from neuroduet.tasks.evaluate import Evaluation
-from neuroduet.tasks.export import file_name, npz_bytes
+from neuroduet.tasks.export import npz_bytes
 from neuroduet.tasks.run import (
-    baselines,
-    embed_run,
-    evaluate_run,
-    predict_run,
+    embed,
+    evaluate,
+    score_baselines,
     score_table,
     unit_table,
+    write_predictions,
 )
 from neuroduet.training.runs import load_run, save_model
 from neuroduet.training.state import MEAN
@@ -78,7 +81,7 @@ def run(data: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_is_scored_on_the_sessions_it_knows(run: Path, data: Path) -> None:
-    table = evaluate_run(run, data)
+    table = evaluate(run, data)
     assert list(table.columns) == COLUMNS
     assert set(table.task) == set(TASKS)
     assert set(table.session) == {"mouse 1", "mouse2"}
@@ -95,15 +98,15 @@ def test_a_run_is_scored_on_the_sessions_it_knows(run: Path, data: Path) -> None
 
 
 def test_scores_of_one_session_do_not_depend_on_the_others(run: Path, data: Path) -> None:
-    both = evaluate_run(run, data, tasks=["encoding", "decoding"])
-    one = evaluate_run(run, data, sessions=["mouse2"], tasks=["encoding", "decoding"])
+    both = evaluate(run, data, tasks=["encoding", "decoding"])
+    one = evaluate(run, data, sessions=["mouse2"], tasks=["encoding", "decoding"])
     chosen = both[both.session == "mouse2"].reset_index(drop=True)
     pd.testing.assert_frame_equal(one, chosen)
 
 
 def test_the_table_is_written_where_asked(run: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "table.csv"
-    evaluate_run(run, data, tasks=["decoding"], out=out)
+    evaluate(run, data, tasks=["decoding"], out=out)
     assert set(pd.read_csv(out).task) == {"decoding"}
     assert list(pd.read_parquet(out.with_name("table_units.parquet")).columns)[:2] == [
         "model",
@@ -115,15 +118,15 @@ def test_the_table_is_written_where_asked(run: Path, data: Path, tmp_path: Path)
 def test_a_session_the_run_has_not_seen_must_be_finetuned_first(run: Path, data: Path) -> None:
     (run / "scores.csv").write_text("kept")
     with pytest.raises(UserError, match="not seen session 'stranger'.*finetune"):
-        evaluate_run(run, data, sessions=["stranger"])
+        evaluate(run, data, sessions=["stranger"])
     with pytest.raises(UserError, match="no recording in .*found stranger.*finetune"):
-        evaluate_run(run, data / "stranger.h5")
+        evaluate(run, data / "stranger.h5")
     assert (run / "scores.csv").read_text() == "kept"
 
 
 def test_a_wrong_task_is_named_before_the_run_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown task 'regoins'; did you mean 'regions'"):
-        evaluate_run(tmp_path / "nothing", tmp_path, tasks=["regoins"])
+        evaluate(tmp_path / "nothing", tmp_path, tasks=["regoins"])
 
 
 def test_a_recording_with_other_units_is_refused(run: Path, tmp_path: Path) -> None:
@@ -131,13 +134,13 @@ def test_a_recording_with_other_units_is_refused(run: Path, tmp_path: Path) -> N
     other.mkdir()
     write_recording(other, "mouse2", "mouse2.h5", units=13)
     with pytest.raises(UserError, match="has 13 units, which are not the 14"):
-        evaluate_run(run, other, sessions=["mouse2"])
+        evaluate(run, other, sessions=["mouse2"])
 
 
 def test_predictions_are_those_of_the_model_for_every_window(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
-    files = predict_run(run, data, tmp_path / "predictions")
+    files = write_predictions(run, data, tmp_path / "predictions")
     assert [path.parent for path in files] == [tmp_path / "predictions"] * 2
     model = load_run(run)
     for session, path in zip(
@@ -165,8 +168,8 @@ def test_predictions_are_those_of_the_model_for_every_window(
 def test_scores_can_be_recomputed_from_the_predictions(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
-    predict_run(run, data, tmp_path / "predictions")
-    table = evaluate_run(run, data, ["mouse2"], ["encoding", "decoding"])
+    write_predictions(run, data, tmp_path / "predictions")
+    table = evaluate(run, data, ["mouse2"], ["encoding", "decoding"])
     (session,) = open_sessions(data, Config().data, ["mouse2"])
     with np.load(tmp_path / "predictions" / "mouse2.npz", allow_pickle=False) as found:
         test = found["split"] == "test"
@@ -183,7 +186,7 @@ def test_scores_can_be_recomputed_from_the_predictions(
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_embeddings_are_written_one_row_per_unit(run: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"units{suffix}"
-    table = embed_run(run, out)
+    table = embed(run, out)
     read = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     assert list(read.columns[:4]) == ["session", "unit", "region", "e0"]
     assert read.groupby("session").size().to_dict() == {"mouse 1": 12, "mouse2": 14}
@@ -196,13 +199,13 @@ def test_embeddings_are_written_one_row_per_unit(run: Path, tmp_path: Path, suff
 
 def test_embeddings_in_an_unknown_format_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"end it in \.csv or \.parquet"):
-        embed_run(run, tmp_path / "units.pkl")
+        embed(run, tmp_path / "units.pkl")
     assert not (tmp_path / "units.pkl").exists()
 
 
 def test_baselines_are_scored_by_the_same_loop(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "baselines.csv"
-    table = baselines(data, out, ["mouse2"])
+    table = score_baselines(data, out, ["mouse2"])
     assert set(table.task) == {"encoding", "decoding", *GROUPS["activity"]}
     encoding, decoding = table[table.task == "encoding"], table[table.task == "decoding"]
     assert {"mean_rate", "psth", "reduced_rank", "poisson_glm"} <= set(encoding.model)
@@ -217,7 +220,7 @@ def test_baselines_without_a_file_write_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scoring_runs, "fit_baselines", lambda session, networks: [Silent()])
-    assert list(baselines(data, sessions=["mouse2"]).columns) == COLUMNS
+    assert list(score_baselines(data, sessions=["mouse2"]).columns) == COLUMNS
     assert list(tmp_path.iterdir()) == []
 
 
@@ -242,6 +245,23 @@ def test_different_ids_have_different_files() -> None:
     names = ["a/b", "a_b", "a b", "a//b", ".a", "a"]
     assert len({file_name(name) for name in names}) == len(names)
     assert file_name("sub-01_ses-2.a") == "sub-01_ses-2.a"
+
+
+def test_predicted_activity_is_stored_as_it_is_and_the_rest_is_packed() -> None:
+    arrays = {
+        "encoding/log_rates": np.zeros((9, 9, 9), np.float32),
+        "true/counts": np.zeros((9, 9, 9), np.float32),
+        "decoding/speed": np.zeros(99),
+        "units": np.array(["a"] * 99),
+    }
+    content = npz_bytes(arrays)
+    assert content == npz_bytes(arrays)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        plain = [one.filename for one in archive.infolist() if one.compress_type == 0]
+    assert plain == ["encoding/log_rates.npy"]
+    with np.load(io.BytesIO(content), allow_pickle=False) as found:
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(found[name], values)
 
 
 def test_objects_are_not_pickled() -> None:

@@ -18,7 +18,7 @@ from neuroduet.errors import UserError
 from neuroduet.models import MODELS, build
 from neuroduet.tasks import TASKS
 from neuroduet.tasks.behaviour import Decoding
-from neuroduet.tasks.export import predict_run, recording_predictions
+from neuroduet.tasks.export import recording_predictions, write_predictions
 from neuroduet.tasks.stitch import Cover, bin_splits, bin_validity, cover, fade, stitch
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN
@@ -233,7 +233,7 @@ def test_a_whole_recording_is_written_with_every_bin_once(
     session: Session, tmp_path: Path
 ) -> None:
     run = untrained(session, SETTINGS, tmp_path / "run")
-    (path,) = predict_run(run, tmp_path / "data", tmp_path / "out", continuous=True)
+    (path,) = write_predictions(run, tmp_path / "data", tmp_path / "out", continuous=True)
     with np.load(path, allow_pickle=False) as archive:
         found = dict(archive)
     n_bins = 300

@@ -18,7 +18,7 @@ from tiny_runs import checkpoint, metrics, model_weights, same, tiny
 from neuroduet.atomic import alone_in, remove_leftovers, replacing
 from neuroduet.config import load_config
 from neuroduet.errors import UserError
-from neuroduet.tasks.run import evaluate_run, predict_run
+from neuroduet.tasks.run import evaluate, write_predictions
 from neuroduet.training import runs
 from neuroduet.training.files import own_run, read_tensors
 from neuroduet.training.fit import train
@@ -192,8 +192,8 @@ def test_a_run_that_is_still_written_says_so(
     def read(*_: object) -> None:
         for use in (
             lambda: describe_run(run),
-            lambda: evaluate_run(run, data),
-            lambda: predict_run(run, data, tmp_path / "predictions"),
+            lambda: evaluate(run, data),
+            lambda: write_predictions(run, data, tmp_path / "predictions"),
         ):
             with pytest.raises(UserError, match=r"run is not a finished run: .*; train first"):
                 use()

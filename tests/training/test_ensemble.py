@@ -13,7 +13,8 @@ from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.training.finetune import finetune
-from neuroduet.training.fit import member_config, train
+from neuroduet.training.fit import train
+from neuroduet.training.jobs import member_config
 from neuroduet.training.runs import Ensemble, load_run
 from neuroduet.types import NEURAL
 
@@ -68,15 +69,15 @@ def test_an_ensemble_is_finetuned_member_by_member(
 ) -> None:
     settings = ["training.max_steps=1"]
 
-    def one_after_the_other(jobs) -> None:
+    def one_after_the_other(jobs, report, known_here) -> None:
         for function, arguments in jobs:
             function(*arguments)
 
     # That processes give the same weights is tested above; here they would only take time.
     monkeypatch.setattr("neuroduet.training.finetune.run_jobs", one_after_the_other)
     sessions = [open_sessions(data, tiny().data)[1].info.id]
-    out = finetune(run, data, sessions, tmp_path / "all", settings)
-    alone = finetune(run / "members" / "01", data, sessions, tmp_path / "one", settings)
+    out = finetune(run, data, tmp_path / "all", sessions, settings)
+    alone = finetune(run / "members" / "01", data, tmp_path / "one", sessions, settings)
     assert same(model_weights(alone), model_weights(out / "members" / "01"))
     assert len(load_run(out).members) == 2
     assert [info.id for info in load_run(out).sessions] == sessions

@@ -81,13 +81,13 @@ def test_the_core_goes_along_bit_for_bit(run: Path, recordings: Path, ids: tuple
 def test_a_session_that_lacks_a_behaviour_is_finetuned_on_the_others(
     run: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    out = finetune(run, recordings, ["new-c"], tmp_path / "run", ONE_STEP)
+    out = finetune(run, recordings, tmp_path / "run", ["new-c"], ONE_STEP)
     found = load_run(out)
     (session,) = open_sessions(recordings, found.config.data, ["new-c"], found.behaviours)
     batch = session.batch(session.indices("test"))
     masks = to_masks(batch, hide(batch, dict.fromkeys(batch.behaviours, True)))
     assert set(found.predict(batch, masks, "decoding").behaviours) == {"speed", "block"}
-    again = finetune(out, recordings, ["new-a"], tmp_path / "again", ONE_STEP)
+    again = finetune(out, recordings, tmp_path / "again", ["new-a"], ONE_STEP)
     assert {b.name for b in load_run(again).behaviours} == {"speed", "choice", "block"}
 
 
@@ -109,7 +109,7 @@ def test_no_test_window_of_a_new_session_influences_its_start(
 def test_a_finetuned_run_knows_the_new_sessions_and_predicts(
     run: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    out = finetune(run, recordings, ["new-a", "new-c"], tmp_path / "run", ONE_STEP)
+    out = finetune(run, recordings, tmp_path / "run", ["new-a", "new-c"], ONE_STEP)
     assert [info.id for info in load_run(out).sessions] == ["new-a", "new-c"]
     assert load_run(out).config == override(load_run(run).config, ONE_STEP)
     assert checkpoint(out)[1]["step"] == 1
@@ -132,7 +132,7 @@ def test_sessions_with_equally_many_units_keep_their_own_stitchers_in_training(
 ) -> None:
     settings = ["training.max_steps=1", "training.learning_rate=0.01", "training.ema=0"]
     before = transfer(plain, recordings, "new-a", "new-b")[1].state_dict()
-    out = finetune(plain, recordings, ["new-a", "new-b"], tmp_path / "run", settings)
+    out = finetune(plain, recordings, tmp_path / "run", ["new-a", "new-b"], settings)
     after = load_run(out).model.state_dict()
     # One step sees one session: the stitcher of that session alone has moved.
     moved = {
@@ -148,7 +148,7 @@ def test_sessions_with_equally_many_units_keep_their_own_stitchers_in_training(
 def test_without_a_step_worth_the_name_the_saved_core_is_the_pretrained_one(
     plain: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    out = finetune(plain, recordings, ["new-a"], tmp_path / "run", STILL)
+    out = finetune(plain, recordings, tmp_path / "run", ["new-a"], STILL)
     given = core(load_run(plain).model)
     assert all(torch.equal(p, given[name]) for name, p in core(load_run(out).model).items())
 
@@ -158,7 +158,7 @@ def test_a_probe_leaves_the_core_as_it_was_and_moves_the_stitchers(
 ) -> None:
     settings = ["training.max_steps=4", "training.learning_rate=0.05", "training.finetune=probe"]
     fresh = transfer(plain, recordings, "new-a")[1]
-    out = finetune(plain, recordings, ["new-a"], tmp_path / "run", settings)
+    out = finetune(plain, recordings, tmp_path / "run", ["new-a"], settings)
     found, given = load_run(out).model, core(load_run(plain).model)
     assert all(torch.equal(p, given[name]) for name, p in core(found).items())
     assert not torch.equal(found.outputs["s_new-a"].loadings, fresh.outputs["s_new-a"].loadings)
@@ -171,14 +171,14 @@ def test_asking_for_an_unknown_behaviour_is_the_users_error(
     plain: Path, recordings: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="unknown behaviour of the pretrained run 'licks'.*block"):
-        finetune(plain, recordings, ["other"], tmp_path / "run", [LICKS])
+        finetune(plain, recordings, tmp_path / "run", ["other"], [LICKS])
     assert not (tmp_path / "run").exists()
 
 
 def test_a_behaviour_nobody_asked_for_is_left_out(
     plain: Path, recordings: Path, tmp_path: Path
 ) -> None:
-    out = finetune(plain, recordings, ["other"], tmp_path / "run", ONE_STEP)
+    out = finetune(plain, recordings, tmp_path / "run", ["other"], ONE_STEP)
     (info,) = load_run(out).sessions
     assert {b.name for b in info.behaviours} == {"speed", "choice"}
     assert load_run(out).behaviours == load_run(plain).behaviours
@@ -188,7 +188,7 @@ def test_an_unknown_session_names_the_nearest(
     plain: Path, recordings: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="unknown session 'new-aa'; did you mean 'new-a'"):
-        finetune(plain, recordings, ["new-aa"], tmp_path / "run")
+        finetune(plain, recordings, tmp_path / "run", ["new-aa"])
     assert not (tmp_path / "run").exists()
 
 
@@ -205,7 +205,7 @@ def test_settings_that_cannot_be_changed_are_refused(
     plain: Path, recordings: Path, tmp_path: Path, setting: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        finetune(plain, recordings, ["new-a"], tmp_path / "run", [setting])
+        finetune(plain, recordings, tmp_path / "run", ["new-a"], [setting])
     assert not (tmp_path / "run").exists()
 
 
@@ -214,7 +214,7 @@ def test_a_class_the_pretrained_model_never_met_is_the_users_error(
 ) -> None:
     data = write_recording(tmp_path / "data", "new", choice=3)
     with pytest.raises(UserError, match="choice"):
-        finetune(plain, data, None, tmp_path / "run", ONE_STEP)
+        finetune(plain, data, tmp_path / "run", None, ONE_STEP)
 
 
 def test_longer_windows_than_the_published_model_holds_are_the_users_error(
@@ -225,4 +225,4 @@ def test_longer_windows_than_the_published_model_holds_are_the_users_error(
     out = train(config, recordings, tmp_path / "run", ["old-1"])
     longer = [*ONE_STEP, "data.windows.length_s=0.4"]
     with pytest.raises(UserError, match="8 bins, but the pretrained model was built for 4"):
-        finetune(out, recordings, ["new-a"], tmp_path / "longer", longer)
+        finetune(out, recordings, tmp_path / "longer", ["new-a"], longer)

@@ -27,6 +27,7 @@ from neuroduet.training.module import GRADUAL_FROZEN, TrainingModule
 from neuroduet.training.runs import load_run
 from neuroduet.training.state import MEAN, Progress
 from neuroduet.training.steps import Steps
+from neuroduet.training.threads import using_threads
 from neuroduet.training.validation import mean_scores, session_scores
 
 SIX_STEPS = [
@@ -151,7 +152,7 @@ def test_resuming_on_other_recordings_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(UserError, match="already holds files; choose another --out"):
+    with pytest.raises(UserError, match="already holds files; choose another folder"):
         train(tiny(), data, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "precious"
@@ -253,6 +254,8 @@ def test_a_run_without_validation_windows_keeps_its_last_weights(
 ) -> None:
     data = write_recording(tmp_path / "data", "s", split="a" * 12 + "e" * 4)
     out = train(tiny(), data, tmp_path / "run")
+    # Said before the training, too.
+    assert "(s: 0 validation, 4 test)" in caplog.records[0].message
     assert "no validation windows: the last weights are kept" in caplog.text
     found = load_run(out)
     average = checkpoint(out)[0]
@@ -276,11 +279,18 @@ def test_no_training_trial_is_the_users_error(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["activity", "mean"])
+def test_training_leaves_the_number_of_threads_as_it_was(data: Path, tmp_path: Path) -> None:
+    with using_threads(2):
+        train(tiny("training.max_steps=1", "training.threads=1"), data, tmp_path / "run")
+        assert torch.get_num_threads() == 2
+    assert json.loads((tmp_path / "run" / "env.json").read_text())["threads"] == 1
+
+
+@pytest.mark.parametrize("name", ["activity", "mean", "forward"])
 def test_a_behaviour_may_not_take_one_of_our_own_names(tmp_path: Path, name: str) -> None:
     data = write_recording(tmp_path / "data", "s", **{name: 2})
     with pytest.raises(UserError, match=f"called '{name}'.*rename it"):
-        train(tiny(), data, tmp_path / "run")
+        train(tiny(*SIX_STEPS), data, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import sys
@@ -26,8 +27,10 @@ from neuroduet.config import load_config
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
+from neuroduet.metrics.primary import QUESTION
 from neuroduet.report.page import write_report
-from neuroduet.tasks.run import embed_run, evaluate_run, predict_run
+from neuroduet.tasks.run import embed, evaluate, write_predictions
+from neuroduet.training.card import headline_scores
 from neuroduet.training.files import environment
 from neuroduet.training.finetune import finetune
 from neuroduet.training.fit import train
@@ -45,7 +48,7 @@ SECRET = "secret-name-of-a-person"
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(SECRET)
     out = train(tiny("training.max_steps=3", "training.validate_every=1"), data, folder / "run")
-    evaluate_run(out, data, tasks=["encoding", "decoding"])
+    evaluate(out, data, tasks=["encoding", "decoding"])
     rows = [
         ("ridge", "a", "decoding", "wheel", "r2", 0.25, 5, 0.0, np.nan, "test"),
         ("mlp", "a", "decoding", "wheel", "r2", 0.9, 5, 0.0, np.nan, "test"),
@@ -220,7 +223,7 @@ def test_the_card_says_what_the_run_was(run: Path, shared: Path) -> None:
         assert f"| {session['id']} | {session['subject']} | spikes | {session['units']} |" in card
     assert r"Licence of the data: simulated \| free." in card
     assert "(70 % training, 10 % validation, the rest test), seed 0" in card
-    assert "| 0 | 3 | 0.0 |" in card  # seed, steps, minutes
+    assert re.search(r"\| 0 \| 3 \| \d+\.\d \|", card)  # seed, steps, minutes
     assert "arXiv:2504.08201" in card
     assert 'from_pretrained("model")' in card
     assert "None" not in card
@@ -265,17 +268,17 @@ def test_names_from_files_cannot_break_the_card(run: Path, tmp_path: Path) -> No
 
 def test_a_shared_folder_works_as_a_run(shared: Path, data: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(shared, tmp_path / "model"))
-    table = evaluate_run(folder, data, tasks=["encoding"])
+    table = evaluate(folder, data, tasks=["encoding"])
     assert set(table.task) == {"encoding"}
-    predict_run(folder, data, tmp_path / "predicted")
+    write_predictions(folder, data, tmp_path / "predicted")
     assert len(list((tmp_path / "predicted").glob("*.npz"))) == 2
-    embed_run(folder, tmp_path / "units.csv")
+    embed(folder, tmp_path / "units.csv")
     assert write_report(folder).is_file()
     described = describe_run(folder)
     assert described["trainings"][0]["steps"] == 3
     assert described["packages"]["torch"] == torch.__version__
     sessions = [open_sessions(data, tiny().data)[1].info.id]
-    adapted = finetune(folder, data, sessions, tmp_path / "adapted", ["training.max_steps=1"])
+    adapted = finetune(folder, data, tmp_path / "adapted", sessions, ["training.max_steps=1"])
     assert [info.id for info in load_run(adapted).sessions] == sessions
 
 
@@ -330,6 +333,20 @@ def test_what_cannot_be_written_whole_leaves_nothing_in_the_way(
     assert not there or not list(out.iterdir())
     scores.to_csv(copied / "scores.csv", index=False)
     assert (save_pretrained(copied, out) / "README.md").is_file()
+
+
+def test_sessions_with_numbers_for_names_are_not_one(tmp_path: Path) -> None:
+    config = tiny()
+    pd.DataFrame(
+        [
+            (config.preset, name, "decoding", "wheel", "r2", value, 5, 0.0, np.nan, "test")
+            for name, value in (("1", 0.2), ("01", 0.6))
+        ],
+        columns=["model", "session", *QUESTION, "value", "n", "null", "oracle", "split"],
+    ).to_csv(tmp_path / "scores.csv", index=False)
+    (score,) = headline_scores(tmp_path, config)
+    assert score["sessions"] == 2
+    assert score["value"] == pytest.approx(0.4)
 
 
 def test_a_file_is_no_folder_to_write(run: Path, tmp_path: Path) -> None:

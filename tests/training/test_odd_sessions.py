@@ -16,7 +16,7 @@ from tiny_runs import SMALL, metrics, model_weights, same
 from neuroduet.config import Config, override
 from neuroduet.errors import UserError
 from neuroduet.presets import PRESETS
-from neuroduet.tasks.run import evaluate_run, predict_run
+from neuroduet.tasks.run import evaluate, write_predictions
 from neuroduet.training.fit import train
 
 FEW_STEPS = [
@@ -36,8 +36,8 @@ def preset(name: str, *settings: str) -> Config:
 def whole_life(config: Config, data: Path, run: Path) -> pd.DataFrame:
     """Train, evaluate and predict; the scores."""
     train(config, data, run)
-    scores = evaluate_run(run, data, tasks=["encoding", "decoding"])
-    for path in predict_run(run, data, run / "predictions"):
+    scores = evaluate(run, data, tasks=["encoding", "decoding"])
+    for path in write_predictions(run, data, run / "predictions"):
         with np.load(path) as found:
             for name in found.files:
                 if found[name].dtype.kind == "f":
@@ -82,7 +82,7 @@ def test_an_odd_session_is_enough(name: str, tmp_path: Path) -> None:
 def test_a_session_without_behaviours_is_scored_on_its_activity(tmp_path: Path) -> None:
     write(tmp_path / "data", "spikes_only", *ODD["without_behaviours"])
     train(preset("duet"), tmp_path / "data", tmp_path / "run")
-    scores = evaluate_run(tmp_path / "run", tmp_path / "data")
+    scores = evaluate(tmp_path / "run", tmp_path / "data")
     assert set(scores.task) == {
         "co_smoothing",
         "forward",

@@ -12,7 +12,7 @@ def test_a_click_on_a_unit_tells_what_is_known_of_it(page, view):
     text = details(page, "unit")
     assert page.locator("#details figure").count() == 3
     assert "region\nCA1" in text
-    assert "PSTH, 15 trials" in text
+    assert "PSTH, 3 test trials" in text
     first = page.locator("#details h2").inner_text()
     page.keyboard.press("]")
     wait_until(page, f"document.querySelector('#details h2').textContent !== {first!r}")
@@ -46,6 +46,57 @@ def test_a_region_is_seen_alone_and_units_are_zoomed_into(page):
     wait_until(page, f"neuroduetView.rows[1] - neuroduetView.rows[0] < {UNITS}")
     page.keyboard.up("Alt")
     assert shown(page) == start
+
+
+def test_a_drag_moves_through_units_where_only_some_are_shown(page):
+    def drag(down):
+        x, y = place(page, "raster", 10.0, share=0.5)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x, y + down, steps=3)
+        page.mouse.up()
+
+    drag(-40)
+    assert state(page, "rows") == [0, UNITS]
+    page.locator(".panel-raster .region", has_text="DG").click()
+    tall = page.locator(".panel-raster canvas").bounding_box()["height"]
+    drag(-tall / 4)
+    assert state(page, "rows") == [10, 18]
+    drag(tall / 8)
+    assert state(page, "rows") == [9, 17]
+
+
+def test_names_of_regions_too_low_for_them_are_left_out(page):
+    names = page.locator(".panel-raster .region span:visible")
+    assert names.count() == 5
+    page.evaluate(
+        "document.querySelector('.panel-raster').style.cssText = 'flex: none; height: 55px'"
+    )
+    page.set_viewport_size({"width": 1279, "height": 800})
+    try:
+        wait_until(page, "!document.querySelector('.panel-raster .region:not(.low)')")
+        assert names.count() == 0
+        assert page.locator(".panel-raster .region:visible").count() == 5
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_rates_that_are_still_being_read_are_asked_for_again(page, view):
+    said = []
+
+    def answer(route):
+        said.append(route.request.url)
+        if len(said) < 3:
+            route.fulfill(status=202, json={"error": "wait a moment"})
+        else:
+            route.continue_()
+
+    page.route("**/api/rates*", answer)
+    page.goto(view.url)
+    wait_until(page, "window.neuroduetView?.first_view_ms != null")
+    page.unroute("**/api/rates*")
+    assert len(said) >= 3
+    assert page.locator("#status").inner_text() == ""
 
 
 @pytest.mark.parametrize(("first", "count", "share", "factor"), [(0, 40, 0.5, 0.5), (10, 9, 0, 2)])

@@ -231,7 +231,6 @@ def test_a_video_without_labels_can_be_labelled(tmp_path: Path) -> None:
         about = client.get("session", id="raw")
         assert about["activity"] is None
         assert about["actions"]["classes"] == []
-        assert not about["actions"]["labelled"]
         client.post("classes", {"name": "dig"}, id="raw")
         client.post("labels", {"start_frame": 0, "end_frame": 5, "class": "dig"}, id="raw")
         found = client.get("actions", id="raw", start=0, end=LENGTH_S, columns=100)

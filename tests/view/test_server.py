@@ -28,12 +28,7 @@ def window(**more: object) -> dict[str, object]:
 def test_a_session_says_what_it_holds(client: Client) -> None:
     assert client.get("sessions")["first"] == "day1"
     found = client.get("session", id="day1")
-    assert (found["id"], found["subject"], found["start_s"], found["end_s"]) == (
-        "day1",
-        "mouse",
-        0.0,
-        LENGTH_S,
-    )
+    assert (found["id"], found["start_s"], found["end_s"]) == ("day1", 0.0, LENGTH_S)
     assert found["trials"] == {"count": 10}
     assert [(one["name"], one["kind"], one["per"]) for one in found["behaviours"]] == [
         ("wheel", "continuous", "bin"),
@@ -45,10 +40,11 @@ def test_a_session_says_what_it_holds(client: Client) -> None:
     assert pose["edges"] == [[0, 1], [1, 2], [2, 3]]
     assert (pose["animals"], pose["frames"], pose["rate_hz"]) == (1, N_FRAMES, 25.0)
     assert actions["classes"] == list(CLASSES)
-    assert (actions["labelled"], actions["predicted"]) == (True, False)
+    assert not actions["predicted"]
     units = found["activity"]["units"]
     assert [unit["region"] for unit in units] == ["CA1"] * 3 + ["VIS"] * 3
-    assert sum(unit["rate_hz"] for unit in units) == pytest.approx(120, rel=1e-4)
+    rates_hz = [client.get("unit", id="day1", index=unit["index"])["rate_hz"] for unit in units]
+    assert sum(rates_hz) == pytest.approx(120, rel=1e-4)
 
 
 def test_trials_say_their_split(client: Client) -> None:
@@ -57,6 +53,23 @@ def test_trials_say_their_split(client: Client) -> None:
         {"start": 4.0, "end": 7.0, "index": 1, "split": "train", "label": "choice=1"},
         {"start": 8.0, "end": 11.0, "index": 2, "split": "train", "label": "choice=1"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("which", "time", "index"),
+    [("next", 0, 8), ("next", 32.0, 9), ("next", 36.0, None)]
+    + [("previous", 40, 9), ("previous", 36.0004, 8), ("previous", 32.0, None)],
+)
+def test_the_nearest_test_trial_is_found(
+    client: Client, which: str, time: float, index: int | None
+) -> None:
+    found = client.get("test_trial", id="day1", which=which, time=time)["trial"]
+    assert found is None if index is None else found["index"] == index
+
+
+def test_test_trials_are_looked_for_in_one_of_two_directions(client: Client) -> None:
+    said = client.refused("test_trial", id="day1", which="nearest", time=0)
+    assert "next, previous" in said
 
 
 @pytest.mark.parametrize("path", ["counts", "traces", "pose", "animals"])

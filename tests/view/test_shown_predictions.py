@@ -68,7 +68,9 @@ def test_windows_are_laid_in_time_and_the_test_window_goes_before(tmp_path: Path
     np.testing.assert_allclose(found.rates.timestamps, expected)
     window = np.concatenate([np.full(20, 1.0), np.full(10, 2.0), np.full(10, 3.0)])
     np.testing.assert_allclose(
-        found.rates.values, window[:, None] * (1 + np.arange(N_UNITS)), rtol=1e-5
+        found.rates.read(slice(None))[:, found.rates.order],
+        window[:, None] * (1 + np.arange(N_UNITS)),
+        rtol=1e-5,
     )
     wheel = found.behaviours["wheel"].samples
     assert wheel is not None
@@ -96,7 +98,7 @@ def test_rates_are_expected_spikes_per_column(tmp_path: Path) -> None:
     assert [one["class"] for one in choice["predicted"]] == ["-1", "1", "1"]
     assert [one["start"] for one in choice["predicted"]] == [0, 4, 5]
     # Trials 0 and 1 have predictions at their middle.
-    assert unit["psth"]["n_trials"] == 2
+    assert (unit["psth"]["n_trials"], unit["psth"]["split"]) == (2, "train")
     assert unit["psth"]["predicted"][5] == pytest.approx(4.5, rel=1e-4)
 
 
@@ -137,6 +139,25 @@ def test_a_run_asks_for_its_recordings_and_says_how_to_predict(tmp_path: Path) -
         assert not Client(view).get("session", id="day1")["activity"]["predicted"]
 
 
+def test_units_of_the_run_alone_decide_which_rows_have_rates(tmp_path: Path) -> None:
+    arrays = windows()
+    arrays["units"], arrays["encoding/log_rates"] = (
+        arrays["units"][:3],
+        arrays["encoding/log_rates"][..., :3],
+    )
+    np.savez_compressed(tmp_path / "day1.npz", **arrays)
+    found = open_predictions(tmp_path / "day1.npz", IDS, SHOWN)
+    assert found.rates is not None
+    image = found.rates.image(np.array([0.0, 1.0]))[0]
+    np.testing.assert_allclose(image, [0, 0, 0, 4, 5, 6], rtol=1e-5)
+
+
+def test_rates_that_do_not_fit_the_units_are_said_in_a_sentence(tmp_path: Path) -> None:
+    np.savez(tmp_path / "day1.npz", **windows() | {"units": np.array(IDS[1:])})
+    with pytest.raises(UserError, match="units"):
+        open_predictions(tmp_path / "day1.npz", IDS, SHOWN)
+
+
 def test_predictions_in_which_no_bin_is_valid_are_shown_as_none(tmp_path: Path) -> None:
     arrays = windows() | {"valid": np.zeros((3, 20), dtype=bool)}
     path = everything(tmp_path / "day1.h5")
@@ -146,7 +167,27 @@ def test_predictions_in_which_no_bin_is_valid_are_shown_as_none(tmp_path: Path) 
         assert not image(client.get("rates", **window))[0].any()
         assert client.get("trace", name="wheel", **window)["predicted"][0]["low"] == [None] * 16
         psth = client.get("unit", id="day1", index=2)["psth"]
-    assert (psth["predicted"], psth["n_trials"]) == (None, 10)
+    assert (psth["predicted"], psth["n_trials"], psth["split"]) == (None, 10, None)
+
+
+def test_an_average_over_trials_is_one_of_test_trials_if_those_were_predicted(
+    tmp_path: Path,
+) -> None:
+    path = everything(tmp_path / "day1.h5")
+    starts = np.arange(10) * 4.0
+    arrays = windows() | {
+        "start_s": starts,
+        "split": np.full(10, "test"),
+        "valid": np.ones((10, 30), dtype=bool),
+        "encoding/log_rates": np.log(BIN_S * np.arange(1.0, 11))[:, None, None]
+        * np.ones((1, 30, N_UNITS)),
+    }
+    arrays = {name: arrays[name] for name in arrays if not name.startswith("decoding/")}
+    with serve(run_folder(tmp_path / "run", arrays), data=path) as view:
+        psth = Client(view).get("unit", id="day1", index=2)["psth"]
+    # Trials 8 and 9 are the test trials of the recording; trial n has a rate of n + 1.
+    assert (psth["n_trials"], psth["split"]) == (2, "test")
+    assert psth["predicted"][5] == pytest.approx(9.5, rel=1e-4)
 
 
 def test_a_run_that_predicted_some_sessions_begins_with_them(tmp_path: Path) -> None:

@@ -17,3 +17,7 @@ def __getattr__(name: str) -> Any:
     from neuroduet.actions.segmenter import Segmenter
 
     return Segmenter
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,7 +17,7 @@ from neuroduet.actions.metrics import score_actions
 from neuroduet.actions.model import Report, silent
 from neuroduet.actions.out_of_fold import OutOfFold, out_of_fold, recording_folds, widened
 from neuroduet.actions.segmenter import Segmenter
-from neuroduet.errors import unknown
+from neuroduet.errors import UserError, unknown
 
 
 def grid(
@@ -43,12 +43,17 @@ def grid(
         Candidates, the features of the first model first.
 
     Raises:
-        UserError: There is no such model, feature or option.
+        UserError: There is no such model, feature or option, or a model finds states only.
     """
     own = options or {}
     for name in (*models, *own):
         if name not in FAMILIES:
             raise unknown("segmentation model", name, FAMILIES)
+        if name in models and not FAMILIES[name].uses_labels:
+            raise UserError(
+                f"model '{name}' leaves labels aside, and the states it finds are no classes to "
+                "compare; name others, and score its states with `neuroduet actions evaluate`"
+            )
     return [
         _candidate(model, kind, classes, pool, smooth, own.get(model, {}))
         for model, kind in product(models, features)

@@ -50,17 +50,17 @@ class Evaluation:
 
 def evaluate_actions(
     *,
-    models: Sequence[Path],
-    inputs: Inputs,
-    out: Path | None,
+    models: Sequence[Path | str] | Path | str,
+    inputs: Inputs | Path | str,
+    out: Path | str | None = None,
     seed: int = 0,
     report: Report = silent,
 ) -> Evaluation:
     """Score a segmenter on labelled recordings.
 
     Args:
-        models: Folders of saved segmenters; the probabilities of several are averaged.
-        inputs: Recordings; those without labels are left out.
+        models: Folder of a saved segmenter, or of several, whose probabilities are averaged.
+        inputs: Recordings, or the folder that holds them; those without labels are left out.
         out: Score table (.csv) to write, if any.
         seed: Seed of the intervals and of the shuffled null.
         report: Told how many recordings are done.
@@ -71,9 +71,13 @@ def evaluate_actions(
     Raises:
         UserError: No recording has labels, or one has a class that the model does not know.
     """
+    out = None if out is None else Path(out)
     if out is not None:
         require_folder(out)
-    segmenters = load_segmenters(models)
+    folders = [models] if isinstance(models, str | Path) else models
+    segmenters = load_segmenters([Path(one) for one in folders])
+    if not isinstance(inputs, Inputs):
+        inputs = Inputs(data=Path(inputs))
     recordings = labelled(inputs.read())
     names = segmenters[0].class_names
     matched = finds_states(names)

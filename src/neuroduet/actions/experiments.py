@@ -14,6 +14,7 @@ from neuroduet.actions.density import label_density
 from neuroduet.actions.experiment import Candidate
 from neuroduet.actions.model import Report, silent
 from neuroduet.actions.run import Inputs, labelled, write_table
+from neuroduet.atomic import making_folders
 from neuroduet.data.action_files import ActionRecording, common_labels
 from neuroduet.errors import UserError, unknown
 
@@ -76,7 +77,6 @@ def compare_models(
     labelled(recordings)
     labels, classes = common_labels(recordings)
     listed = candidates.listed(classes)
-    (out / "fits").mkdir(parents=True, exist_ok=True)
     table = compare(
         listed,
         [one.frames for one in recordings],
@@ -125,19 +125,19 @@ def density_curve(
     pairs = list(zip(recordings, labels, strict=True))
     training = [(one.frames, y) for one, y in pairs if one.name not in held_out]
     testing = [(one.frames, y) for one, y in pairs if one.name in held_out]
-    out.mkdir(parents=True, exist_ok=True)
-    return label_density(
-        listed,
-        [x for x, _ in training],
-        [y for _, y in training],
-        [x for x, _ in testing],
-        [y for _, y in testing],
-        goals=goals,
-        seeds=tuple(1 + 1000 * i for i in range(seeds)),
-        names=classes,
-        file=out / "density.csv",
-        report=report,
-    )
+    with making_folders(out):
+        return label_density(
+            listed,
+            [x for x, _ in training],
+            [y for _, y in training],
+            [x for x, _ in testing],
+            [y for _, y in testing],
+            goals=goals,
+            seeds=tuple(1 + 1000 * i for i in range(seeds)),
+            names=classes,
+            file=out / "density.csv",
+            report=report,
+        )
 
 
 def _set_aside(known: Sequence[ActionRecording], test: Sequence[str] | None) -> set[str]:

@@ -25,8 +25,9 @@ def check_arrays(recordings: Recordings) -> list[np.ndarray]:
     """Recordings as float arrays; masked or text values raise."""
     if isinstance(recordings, np.ndarray):
         raise UserError(
-            "recordings are a list of arrays, one per recording; for a single recording give "
-            "[array]"
+            f"recordings are one array of shape {recordings.shape}, expected a list with one "
+            "array per recording; give [array] for a single one, list(array) for several of one "
+            "length"
         )
     arrays = [np.asarray(one) for one in recordings]
     if not arrays:
@@ -53,25 +54,79 @@ def frame_shape(arrays: Sequence[np.ndarray]) -> tuple[int, ...]:
 
 
 def check_labels(
-    labels: Recordings | None, arrays: Sequence[np.ndarray], what: str
+    labels: Recordings | None,
+    arrays: Sequence[np.ndarray],
+    what: str,
+    classes: Sequence[str] | None = None,
 ) -> list[Labels]:
     """Labels as integers, all unlabelled if none are given.
 
+    Args:
+        labels: One integer or name of a class per frame, -1 or empty where unlabelled.
+        arrays: The recordings.
+        what: What to call the labels in an error.
+        classes: Names of the classes.
+
     Raises:
-        UserError: They do not fit the recordings, or are not integers from -1 on.
+        UserError: They do not fit the recordings, are not integers from -1 on, or name no class.
     """
     if labels is None:
         return [np.full(len(array), UNLABELLED) for array in arrays]
     labels = list(labels)
     if len(labels) != len(arrays):
         raise UserError(f"{what} are given for {len(labels)} of {len(arrays)} recordings")
-    return [_one_label(np.asarray(y), len(x), i, what) for i, (x, y) in _paired(arrays, labels)]
+    return [
+        _one_label(as_numbers(np.asarray(y), classes), len(array), i, what)
+        for i, (array, y) in enumerate(zip(arrays, labels, strict=True))
+    ]
 
 
-def _paired(
-    arrays: Sequence[np.ndarray], labels: Sequence[np.ndarray]
-) -> enumerate[tuple[np.ndarray, np.ndarray]]:
-    return enumerate(zip(arrays, labels, strict=True))
+def name_classes(
+    given: Sequence[Recordings | None], classes: Sequence[str] | None
+) -> tuple[str, ...] | None:
+    """Names of the classes where labels are text.
+
+    Args:
+        given: Labels of any kind, one array per recording each.
+        classes: Names that were given.
+
+    Returns:
+        These, or the texts that occur, sorted and without the empty one; ``None`` where no label
+        is text.
+    """
+    texts = [y for labels in given for y in labels or () if is_text(y)]
+    if not texts or classes is not None:
+        return None if classes is None else tuple(classes)
+    words = {str(word) for y in texts for word in np.ravel(y) if isinstance(word, str)}
+    return tuple(sorted(words - {""}))
+
+
+def is_text(labels: object) -> bool:
+    """Whether labels are words; an array of objects is taken for words if it begins with one."""
+    values = np.asarray(labels)
+    if values.dtype.kind != "O":
+        return values.dtype.kind == "U"
+    return values.ndim == 1 and len(values) > 0 and isinstance(values[0], str)
+
+
+def as_numbers(labels: np.ndarray, classes: Sequence[str] | None) -> np.ndarray:
+    """Labels as numbers of classes, the empty text as unlabelled; numbers stay what they are.
+
+    Args:
+        labels: One entry per frame.
+        classes: Names of the classes; ``None`` where no label is text.
+
+    Raises:
+        UserError: A text names no class.
+    """
+    if classes is None or not is_text(labels):
+        return labels
+    numbers = {name: number for number, name in enumerate(classes)} | {"": UNLABELLED}
+    words = [str(word) for word in labels.ravel()]
+    for word in words:
+        if word not in numbers:
+            raise unknown("class", word, classes)
+    return np.array([numbers[word] for word in words], dtype=np.int64).reshape(labels.shape)
 
 
 def _one_label(labels: np.ndarray, n_frames: int, index: int, what: str) -> Labels:

@@ -74,6 +74,7 @@ class Family:
         restore: Rebuilds it from arrays.
         needs_labels: Whether it learns nothing from unlabelled recordings.
         uses_unlabelled: Whether unlabelled frames teach it anything.
+        uses_labels: Whether labels do; else it finds states, which are no classes.
         for_pose: From the number of labelled (pooled) frames to options that are better for pose,
             which is noisy, than the defaults.
     """
@@ -83,6 +84,7 @@ class Family:
     restore: Restore
     needs_labels: bool
     uses_unlabelled: bool
+    uses_labels: bool = True
     for_pose: Callable[[int], Mapping[str, Any]] = _as_they_are
 
 

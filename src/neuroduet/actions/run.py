@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import pandas as pd
 from neuroduet.actions.ensemble import average
 from neuroduet.actions.model import Report, silent
 from neuroduet.actions.segmenter import Segmenter
-from neuroduet.atomic import replacing
+from neuroduet.atomic import making_folders, replacing
 from neuroduet.data.action_files import (
     ActionRecording,
     Answer,
@@ -116,8 +117,9 @@ def train_segmenter(
     )
     segmenter.save_pretrained(out)
     names = segmenter.class_names
+    told = [] if finds_states(names) else labels
     counts = sum(
-        (np.bincount(y[y != UNLABELLED], minlength=len(names)) for y in labels),
+        (np.bincount(y[y != UNLABELLED], minlength=len(names)) for y in told),
         start=np.zeros(len(names), int),
     )
     return {
@@ -150,20 +152,20 @@ def predict_actions(
     """
     segmenters = load_segmenters(models)
     recordings = inputs.read()
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for one, answer in ask_each(segmenters, recordings, report):
-        shares = np.bincount(answer.classes, minlength=len(answer.names)) / len(answer.classes)
-        rows.append(
-            {
-                "recording": one.name,
-                "frames": len(answer.classes),
-                "files": [str(path) for path in write_answer(one, answer, out)],
-                "fractions": {n: float(s) for n, s in zip(answer.names, shares, strict=True)},
-            }
-        )
-    return rows
+    with nullcontext() if out is None else making_folders(out):
+        return [
+            _written(one, answer, out) for one, answer in ask_each(segmenters, recordings, report)
+        ]
+
+
+def _written(one: ActionRecording, answer: Answer, out: Path | None) -> dict[str, Any]:
+    shares = np.bincount(answer.classes, minlength=len(answer.names)) / len(answer.classes)
+    return {
+        "recording": one.name,
+        "frames": len(answer.classes),
+        "files": [str(path) for path in write_answer(one, answer, out)],
+        "fractions": {n: float(s) for n, s in zip(answer.names, shares, strict=True)},
+    }
 
 
 def load_segmenters(models: Sequence[Path]) -> list[Segmenter]:

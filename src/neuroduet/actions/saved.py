@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
+from neuroduet import __version__
+from neuroduet.actions.families import FAMILIES
+from neuroduet.actions.features import FeatureOptions, Standardiser
+from neuroduet.actions.learned import Learned
 from neuroduet.actions.model import ModelOptions
+from neuroduet.atomic import replacing
 from neuroduet.errors import UserError
 from neuroduet.migration import Migration, upgraded
 
 SCHEMA = 1
-"""Version of the files that :meth:`Segmenter.save_pretrained` writes."""
+"""Version of the files that :func:`write_saved` writes."""
 
 MIGRATIONS: dict[int, Migration] = {}
 """By older version, the step to the next one; version 1 is the first."""
@@ -25,7 +32,88 @@ FILES = ("README.md", "segmenter.json", "segmenter.safetensors")
 """What is downloaded from a repository; anything else in it is left there."""
 
 
-def require_no_more(options: ModelOptions, arrays: Mapping[str, np.ndarray]) -> None:
+def describe(learned: Learned) -> dict[str, Any]:
+    """What ``segmenter.json`` says of a fitted segmenter: all but its arrays."""
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "model": learned.name,
+        "options": learned.options.model_dump(mode="json"),
+        "features": learned.features.model_dump(mode="json"),
+        "classes": list(learned.classes),
+        "pool": learned.pool,
+        "smooth": learned.smooth,
+        "shape": list(learned.shape),
+        "recordings": list(learned.recordings),
+        "seed": learned.seed,
+    }
+
+
+def write_saved(folder: Path, learned: Learned) -> None:
+    """Write the files of a segmenter.
+
+    Args:
+        folder: Made if needed; an older segmenter in it is replaced.
+        learned: What to write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    own = learned.model.arrays().items()
+    arrays = {f"model.{name}": np.asarray(array, order="C") for name, array in own}
+    arrays["standardiser.mean"] = learned.standardiser.mean
+    arrays["standardiser.scale"] = learned.standardiser.scale
+    with replacing(folder / "segmenter.safetensors") as path:
+        path.write_bytes(save(arrays))
+    with replacing(folder / "segmenter.json") as path:
+        path.write_text(json.dumps(describe(learned), indent=2) + "\n")
+
+
+def restored(
+    said: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    options: ModelOptions,
+    features: FeatureOptions,
+) -> Learned:
+    """The fitted segmenter that was written.
+
+    Args:
+        said: What ``segmenter.json`` says.
+        arrays: Its arrays.
+        options: Of the model, checked.
+        features: Which features it sees.
+
+    Raises:
+        UserError: The options ask for more than the arrays hold.
+    """
+    own = {
+        name.removeprefix("model."): array
+        for name, array in arrays.items()
+        if not name.startswith("standardiser.")
+    }
+    _require_no_more(options, own)
+    restore = FAMILIES[said["model"]].restore
+    with torch.device("meta"), warnings.catch_warnings():
+        # Shapes alone: what does not fit must not fill the memory. Copying numbers into
+        # shapes does nothing, which is said as a warning.
+        warnings.simplefilter("ignore")
+        restore(own, options)
+    return Learned(
+        name=said["model"],
+        options=options,
+        model=restore(own, options),
+        features=features,
+        standardiser=Standardiser(
+            mean=arrays["standardiser.mean"], scale=arrays["standardiser.scale"]
+        ),
+        classes=tuple(said["classes"]),
+        pool=said["pool"],
+        smooth=said["smooth"],
+        shape=tuple(said["shape"]),
+        recordings=tuple(said.get("recordings", ())),
+        seed=said["seed"],
+    )
+
+
+def _require_no_more(options: ModelOptions, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse options that ask for more networks, layers or units than there are numbers."""
     held = sum(array.size for array in arrays.values())
     counts = {"members": len(arrays), "layers": len(arrays), "stages": len(arrays)}

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from safetensors.numpy import save
+from jaxtyping import Float, Int, Shaped
 from sklearn.base import BaseEstimator
 
-from neuroduet import __version__
 from neuroduet.actions.card import write_card
 from neuroduet.actions.families import FAMILIES
-from neuroduet.actions.features import Standardiser, compute_features, fit_standardiser
+from neuroduet.actions.features import fit_standardiser
 from neuroduet.actions.frames import Frames
 from neuroduet.actions.inputs import (
     FeatureKind,
@@ -29,39 +24,22 @@ from neuroduet.actions.inputs import (
     check_options,
     feature_options,
     frame_shape,
+    name_classes,
     positive,
 )
+from neuroduet.actions.learned import Learned, measured
 from neuroduet.actions.metrics import macro_f1
-from neuroduet.actions.model import Fitted, ModelOptions, Report, silent
-from neuroduet.actions.pooling import (
-    moving_mean,
-    pool_labels,
-    pool_values,
-    typical_bout,
-    unpool,
-    usual_pool,
-)
-from neuroduet.actions.saved import FILES, SCHEMA, read_saved, require_no_more
-from neuroduet.atomic import replacing
+from neuroduet.actions.model import ModelOptions, Report, silent
+from neuroduet.actions.pooling import pool_labels, typical_bout, usual_pool
+from neuroduet.actions.saved import FILES, describe, read_saved, restored, write_saved
+from neuroduet.actions.threads import torch_threads
+from neuroduet.actions.tree_options import TreeOptions
 from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
 from neuroduet.remote import local_or_fetched
-from neuroduet.sharing import Rights, Shareable
+from neuroduet.sharing import NotFitted, Rights, Shareable
+from neuroduet.terminal import counted
 from neuroduet.types import UNLABELLED
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Learned:
-    """What fitting found out."""
-
-    model: Fitted
-    options: ModelOptions
-    standardiser: Standardiser
-    classes: tuple[str, ...]
-    pool: int
-    smooth: int
-    shape: tuple[int, ...]
-    recordings: tuple[str, ...]
 
 
 class Segmenter(BaseEstimator, Shareable):
@@ -69,21 +47,31 @@ class Segmenter(BaseEstimator, Shareable):
 
     A recording is an array: features ``(frames, features)``, pose ``(frames, keypoints, 2 or 3)``
     or pose of several animals ``(frames, animals, keypoints, 2 or 3)``; the third coordinate is
-    the likelihood, NaN is missing. Labels are one integer per frame, -1 where nobody said.
+    the likelihood, NaN is missing. Labels are one integer per frame, -1 where nobody said; or one
+    name of a class, empty where nobody said. Answers are integers: places in ``classes_``.
 
     Args:
         model: A name of :data:`~neuroduet.actions.families.FAMILIES`.
         features: Kind of features, or all their options
             (:class:`~neuroduet.actions.features.FeatureOptions`).
-        classes: Names of classes 0, 1, ...; their numbers if not given.
-        n_states: Number of states to find where there are no labels.
+        classes: Names of classes 0, 1, ...; if not given, their numbers, or the names that
+            labels hold, sorted.
+        n_states: Number of states to find where there are no labels, or the model leaves them
+            aside (then as many as classes if not given).
         pool: Frames averaged into one before the model sees them. ``auto``: 1 for features; for
             pose, as many as leave a typical bout of the training labels in several pieces.
-        smooth: Frames over which probabilities are averaged, 1 for none. ``auto``: 1 for
-            features; for pose, about half a typical bout, at most 25.
+        smooth: Frames over which probabilities are averaged (an even number counts as the next
+            odd one), 1 for none. ``auto``: 1 for features; for pose, about half a typical bout,
+            at most 25.
         seed: Of everything random.
+        threads: Threads that networks compute with, ``None`` for as many as torch has now. Their
+            matrices are small: more are seldom quicker. Trees have an option ``jobs``.
+        verbose: Show on standard error how far fitting is.
         **options: Options of the model; those not given have defaults of their own for pose
             (:attr:`~neuroduet.actions.model.Family.for_pose`).
+
+    Attributes:
+        classes_: Names of the classes, in the order of :meth:`predict_proba`.
 
     Raises:
         UserError: The model, its options or the kind of features are not known.
@@ -108,6 +96,8 @@ class Segmenter(BaseEstimator, Shareable):
         pool: int | Literal["auto"] = "auto",
         smooth: int | Literal["auto"] = "auto",
         seed: int = 0,
+        threads: int | None = 1,
+        verbose: bool = False,
         **options: Any,
     ) -> None:
         if model not in FAMILIES:
@@ -121,6 +111,8 @@ class Segmenter(BaseEstimator, Shareable):
         self.pool = pool if pool == "auto" else positive("pool", pool)
         self.smooth = smooth if smooth == "auto" else positive("smooth", smooth)
         self.seed = seed
+        self.threads = None if threads is None else positive("threads", threads)
+        self.verbose = verbose
         self._params = {
             "model": model,
             "features": features,
@@ -129,9 +121,11 @@ class Segmenter(BaseEstimator, Shareable):
             "pool": pool,
             "smooth": smooth,
             "seed": seed,
+            "threads": threads,
+            "verbose": verbose,
             **options,
         }
-        self._learned: _Learned | None = None
+        self._learned: Learned | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What the segmenter was made with, so that scikit-learn can copy and search it.
@@ -162,10 +156,10 @@ class Segmenter(BaseEstimator, Shareable):
 
         Args:
             recordings: One array each.
-            labels: Integers per frame, -1 where nobody said.
+            labels: Integers per frame, -1 where nobody said; or names, empty where nobody said.
             weak: Labels of a heuristic, in the same coding; used where ``labels`` says nothing,
                 by the models that can (networks, HMMs).
-            report: Told how far fitting is.
+            report: Told how far fitting is, instead of the user.
             names: What the recordings are called; kept with the model, so that its scores on
                 them are never mistaken for scores on new ones.
 
@@ -176,17 +170,19 @@ class Segmenter(BaseEstimator, Shareable):
             UserError: Arrays or labels do not fit together, or the model needs labels.
         """
         arrays = check_arrays(recordings)
-        known = check_labels(labels, arrays, "labels")
-        hinted = None if weak is None else check_labels(weak, arrays, "weak labels")
+        labels, weak = (None if one is None else list(one) for one in (labels, weak))
+        words = name_classes([labels, weak], self.classes)
+        known = check_labels(labels, arrays, "labels", words)
+        hinted = None if weak is None else check_labels(weak, arrays, "weak labels", words)
         shape = frame_shape(arrays)
         if FAMILIES[self.model].needs_labels and not any((y >= 0).any() for y in known):
             raise UserError(
                 f"model '{self.model}' learns from labels, and no frame has one; give labels, or "
                 "use a model that needs none: arhmm, hmm, slds"
             )
-        classes = self._names([*known, *(hinted or [])])
+        classes = self._names([*known, *(hinted or [])], words)
         pool, smooth = self._resolution(shape, known)
-        values = [pool_values(self._measured(array), pool) for array in arrays]
+        values = measured(arrays, self.features, pool)
         standardiser = fit_standardiser(values, self.features.standardise)
         frames = [
             Frames(
@@ -196,17 +192,22 @@ class Segmenter(BaseEstimator, Shareable):
             )
             for i, (x, y) in enumerate(zip(values, known, strict=True))
         ]
-        family = FAMILIES[self.model]
         options = self._options_for(shape, frames)
-        self._learned = _Learned(
-            model=family.fit(frames, len(classes), options, self.seed, report),
+        told = None if report is silent else report
+        with counted("steps", told, self.verbose) as told, self._computing():
+            model = FAMILIES[self.model].fit(frames, len(classes), options, self.seed, told)
+        self._learned = Learned(
+            name=self.model,
             options=options,
+            model=model,
+            features=self.features,
             standardiser=standardiser,
             classes=classes,
             pool=pool,
             smooth=smooth,
             shape=shape,
             recordings=tuple(names),
+            seed=self.seed,
         )
         return self
 
@@ -217,12 +218,8 @@ class Segmenter(BaseEstimator, Shareable):
             UserError: Not fitted, or the arrays differ in layout from those fitted to.
         """
         learned = self._ready()
-        arrays = check_arrays(recordings)
-        pooled = learned.model.predict_proba(self._inputs(arrays))
-        return [
-            moving_mean(unpool(p, learned.pool, len(array)), learned.smooth)
-            for p, array in zip(pooled, arrays, strict=True)
-        ]
+        with self._computing():
+            return learned.predict_proba(check_arrays(recordings))
 
     def predict(self, recordings: Recordings) -> list[Int[np.ndarray, " _"]]:
         """The most probable class of every frame, one integer per frame."""
@@ -233,8 +230,9 @@ class Segmenter(BaseEstimator, Shareable):
 
         :func:`neuroduet.actions.metrics.score_actions` gives every metric, with intervals.
         """
-        known = check_labels(labels, check_arrays(recordings), "labels")
-        return float(macro_f1(known, self.predict(recordings), len(self.class_names)))
+        arrays = check_arrays(recordings)
+        known = check_labels(labels, arrays, "labels", self.class_names)
+        return float(macro_f1(known, self.predict(arrays), len(self.class_names)))
 
     def latents(self, recordings: Recordings) -> list[Float[np.ndarray, "_ d"]]:
         """Continuous latents of every (pooled) frame, for the models that have any.
@@ -242,15 +240,22 @@ class Segmenter(BaseEstimator, Shareable):
         Raises:
             UserError: The model has none.
         """
-        latents = getattr(self._ready().model, "latents", None)
+        learned = self._ready()
+        latents = getattr(learned.model, "latents", None)
         if latents is None:
             raise UserError(f"model '{self.model}' has no latents; use s3lds, slds or gmdgm")
-        return cast(list[np.ndarray], latents(self._inputs(check_arrays(recordings))))
+        with self._computing():
+            return cast(list[np.ndarray], latents(learned.inputs(check_arrays(recordings))))
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the columns of :meth:`predict_proba`."""
         return self._ready().classes
+
+    @property
+    def classes_(self) -> Shaped[np.ndarray, " K"]:
+        """The same as an array, so that ``classes_[answer]`` says in words what was answered."""
+        return np.array(self.class_names)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the fitted segmenter: ``segmenter.json`` and ``segmenter.safetensors``.
@@ -261,21 +266,8 @@ class Segmenter(BaseEstimator, Shareable):
         Returns:
             The folder.
         """
-        learned = self._ready()
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            f"model.{k}": np.asarray(v, order="C") for k, v in learned.model.arrays().items()
-        }
-        arrays |= {
-            "standardiser.mean": learned.standardiser.mean,
-            "standardiser.scale": learned.standardiser.scale,
-        }
-        with replacing(folder / "segmenter.safetensors") as path:
-            path.write_bytes(save(arrays))
-        with replacing(folder / "segmenter.json") as path:
-            path.write_text(json.dumps(self._description(learned), indent=2) + "\n")
-        return folder
+        write_saved(Path(folder), self._ready())
+        return Path(folder)
 
     @classmethod
     def from_pretrained(
@@ -294,7 +286,13 @@ class Segmenter(BaseEstimator, Shareable):
                 one of a newer version.
         """
         with reading(source):
-            return cls._restored(*read_saved(local_or_fetched(source, FILES, revision, token)))
+            said, arrays = read_saved(local_or_fetched(source, FILES, revision, token))
+            made_with = ("features", "classes", "pool", "smooth", "seed")
+            segmenter = cls(
+                said["model"], **{name: said[name] for name in made_with}, **said["options"]
+            )
+            segmenter._learned = restored(said, arrays, segmenter.options, segmenter.features)
+            return segmenter
 
     def write_shared(self, folder: Path, rights: Rights, source: str) -> None:
         """Write the fitted segmenter and a card; see :class:`~neuroduet.sharing.Shareable`."""
@@ -307,63 +305,25 @@ class Segmenter(BaseEstimator, Shareable):
         Raises:
             UserError: Not fitted.
         """
-        return self._description(self._ready())
+        return describe(self._ready())
 
-    @classmethod
-    def _restored(cls, said: dict[str, Any], arrays: dict[str, np.ndarray]) -> Segmenter:
-        segmenter = cls(
-            said["model"],
-            features=said["features"],
-            classes=said["classes"],
-            pool=said["pool"],
-            smooth=said["smooth"],
-            seed=said["seed"],
-            **said["options"],
-        )
-        standardiser = Standardiser(
-            mean=arrays.pop("standardiser.mean"), scale=arrays.pop("standardiser.scale")
-        )
-        own = {name.removeprefix("model."): array for name, array in arrays.items()}
-        require_no_more(segmenter.options, own)
-        restore = FAMILIES[segmenter.model].restore
-        with torch.device("meta"), warnings.catch_warnings():
-            # Shapes alone: what does not fit must not fill the memory. Copying numbers into
-            # shapes does nothing, which is said as a warning.
-            warnings.simplefilter("ignore")
-            restore(own, segmenter.options)
-        segmenter._learned = _Learned(
-            model=restore(own, segmenter.options),
-            options=segmenter.options,
-            standardiser=standardiser,
-            classes=tuple(said["classes"]),
-            pool=said["pool"],
-            smooth=said["smooth"],
-            shape=tuple(said["shape"]),
-            recordings=tuple(said.get("recordings", ())),
-        )
-        return segmenter
-
-    def _inputs(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        learned = self._ready()
-        if frame_shape(arrays) != learned.shape:
-            raise UserError(
-                f"recordings have frames of shape {frame_shape(arrays)}, but the model was fitted "
-                f"to {learned.shape}; give the same features or keypoints in the same order"
-            )
-        values = [pool_values(self._measured(array), learned.pool) for array in arrays]
-        return [learned.standardiser.apply(x) for x in values]
-
-    def _measured(self, array: np.ndarray) -> Float[np.ndarray, "T D"]:
-        """Features, NaN where unknown: what is unknown becomes average once standardised."""
-        return compute_features(array, self.features).measured()
-
-    def _ready(self) -> _Learned:
+    def _ready(self) -> Learned:
         if self._learned is None:
-            raise UserError("the segmenter is not fitted; call fit or from_pretrained first")
+            raise NotFitted("the segmenter is not fitted; call fit or from_pretrained first")
         return self._learned
 
-    def _names(self, labels: Sequence[Labels]) -> tuple[str, ...]:
-        """Names of the classes that the labels speak of, or of the states to find."""
+    def _computing(self) -> AbstractContextManager[None]:
+        """With so many threads as were asked for; those of trees are an option of theirs."""
+        is_tree = isinstance(self.options, TreeOptions)
+        return nullcontext() if is_tree else torch_threads(self.threads)
+
+    def _names(self, labels: Sequence[Labels], words: Sequence[str] | None) -> tuple[str, ...]:
+        """Names of the classes that the labels speak of, or of the states to find.
+
+        Args:
+            labels: As numbers.
+            words: Names that were given, or that the labels held.
+        """
         most = max((int(y.max(initial=UNLABELLED)) for y in labels), default=UNLABELLED) + 1
         if most == 0:
             if self.n_states is None and self.classes is None:
@@ -371,14 +331,18 @@ class Segmenter(BaseEstimator, Shareable):
                     "there are no labels, so the number of states must be given; set n_states"
                 )
             return self.classes or tuple(f"state {i}" for i in range(self.n_states or 0))
-        if self.classes is None:
+        if not FAMILIES[self.model].uses_labels:
+            # A state that no label taught must not bear the name of a class.
+            n_states = self.n_states or max(most, len(words or ()))
+            return tuple(f"state {i}" for i in range(n_states))
+        if words is None:
             return tuple(str(i) for i in range(most))
-        if most > len(self.classes):
+        if most > len(words):
             raise UserError(
-                f"labels go up to {most - 1}, but only {len(self.classes)} classes are named "
+                f"labels go up to {most - 1}, but only {len(words)} classes are named "
                 "(counted from 0); name them all"
             )
-        return self.classes
+        return tuple(words)
 
     def _options_for(self, shape: tuple[int, ...], frames: Sequence[Frames]) -> ModelOptions:
         """Options as given, and the family's own for pose where none was given."""
@@ -397,18 +361,3 @@ class Segmenter(BaseEstimator, Shareable):
             pool if self.pool == "auto" else self.pool,
             smooth if self.smooth == "auto" else self.smooth,
         )
-
-    def _description(self, learned: _Learned) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "version": __version__,
-            "model": self.model,
-            "options": learned.options.model_dump(mode="json"),
-            "features": self.features.model_dump(mode="json"),
-            "classes": list(learned.classes),
-            "pool": learned.pool,
-            "smooth": learned.smooth,
-            "shape": list(learned.shape),
-            "recordings": list(learned.recordings),
-            "seed": self.seed,
-        }

@@ -18,6 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from neuroduet.actions.tree_bins import edge_of, level_edges, levels
 from neuroduet.actions.tree_examples import Examples
 from neuroduet.actions.tree_nodes import Grown, Trees, join
+from neuroduet.actions.tree_options import BoostingOptions
 from neuroduet.errors import UserError
 
 AGREEMENT = 1e-4
@@ -55,41 +56,24 @@ def _forest_tree(tree: Any) -> Grown:
     )
 
 
-def sklearn_grower(
-    examples: Examples,
-    *,
-    depth: int,
-    learning_rate: float,
-    min_leaf_frames: int,
-    l2: float,
-    feature_fraction: float,
-    jobs: int | None,
-    seed: int,
-) -> Grow:
+def sklearn_grower(examples: Examples, options: BoostingOptions, seed: int) -> Grow:
     """Boosting with scikit-learn's histogram trees.
 
     Args:
         examples: What to learn from; at least two classes.
-        depth: Most decisions of a tree.
-        learning_rate: Share of each tree that is added.
-        min_leaf_frames: Fewest frames of a leaf.
-        l2: Penalty on leaf values.
-        feature_fraction: Share of columns looked at for each decision.
-        jobs: Ignored: scikit-learn takes the number of threads from ``OMP_NUM_THREADS``.
+        options: Of boosting; scikit-learn takes the number of threads from ``OMP_NUM_THREADS``.
         seed: Of the choice of columns.
     """
-    del jobs
     estimator = HistGradientBoostingClassifier(
-        max_depth=depth,
-        learning_rate=learning_rate,
-        min_samples_leaf=min_leaf_frames,
-        l2_regularization=l2,
-        max_features=feature_fraction,
+        max_depth=options.depth,
+        learning_rate=options.learning_rate,
+        min_samples_leaf=options.min_leaf_frames,
+        l2_regularization=options.l2,
+        max_features=options.feature_fraction,
         early_stopping=False,
         warm_start=True,
         random_state=seed,
     )
-
     edges = level_edges(examples.x)
     coarse = levels(examples.x, edges)
 
@@ -117,17 +101,7 @@ def _histogram_tree(predictor: Any, edges: Sequence[Float64[np.ndarray, " _"]]) 
     )
 
 
-def xgboost_grower(
-    examples: Examples,
-    *,
-    depth: int,
-    learning_rate: float,
-    min_leaf_frames: int,
-    l2: float,
-    feature_fraction: float,
-    jobs: int | None,
-    seed: int,
-) -> Grow:
+def xgboost_grower(examples: Examples, options: BoostingOptions, seed: int) -> Grow:
     """Boosting with xgboost; arguments as for :func:`sklearn_grower`.
 
     Raises:
@@ -139,14 +113,14 @@ def xgboost_grower(
     settings = {
         "objective": "multi:softprob",
         "num_class": n_classes,
-        "max_depth": depth,
-        "eta": learning_rate,
+        "max_depth": options.depth,
+        "eta": options.learning_rate,
         # xgboost bounds the curvature of a leaf, which a frame adds at most a half to.
-        "min_child_weight": min_leaf_frames / 2,
-        "lambda": l2,
-        "colsample_bynode": feature_fraction,
+        "min_child_weight": options.min_leaf_frames / 2,
+        "lambda": options.l2,
+        "colsample_bynode": options.feature_fraction,
         "tree_method": "hist",
-        "nthread": jobs or 0,
+        "nthread": options.jobs or 0,
         "seed": seed,
         "verbosity": 0,
     }
@@ -156,12 +130,18 @@ def xgboost_grower(
         nonlocal booster
         done = 0 if booster is None else booster.num_boosted_rounds()
         booster = xgboost.train(settings, data, rounds - done, xgb_model=booster)
-
         some = _some(examples)
         scores = booster.predict(xgboost.DMatrix(some), output_margin=True)
         return _checked(xgboost_trees(booster.save_raw("json")), some, scores)
 
     return grow
+
+
+GROWERS: dict[str, Callable[[Examples, BoostingOptions, int], Grow]] = {
+    "sklearn": sklearn_grower,
+    "xgboost": xgboost_grower,
+}
+"""By the option ``library``: how boosted trees are grown from examples, options and a seed."""
 
 
 def _xgboost() -> Any:

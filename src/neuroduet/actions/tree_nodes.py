@@ -57,18 +57,15 @@ class Trees:
             total += self.leaf_values(tree, x)
         return total / len(self.roots)
 
-    def sums(
-        self, x: Float32[np.ndarray, "N P"], n_scores: int, first: int = 0
-    ) -> Float64[np.ndarray, "N C"]:
+    def sums(self, x: Float32[np.ndarray, "N P"], n_scores: int) -> Float64[np.ndarray, "N C"]:
         """Sums over every ``n_scores``-th tree: the scores of boosted trees.
 
         Args:
             x: Frames.
             n_scores: Trees grown in one round, one per score C.
-            first: Tree to begin with, a multiple of ``n_scores``.
         """
         total = np.zeros((len(x), n_scores))
-        for tree in range(first, len(self.roots)):
+        for tree in range(len(self.roots)):
             total[:, tree % n_scores] += self.leaf_values(tree, x)[:, 0]
         return total
 

@@ -8,101 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
-from pydantic import Field
 from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
 
 from neuroduet.actions.frames import Frames
-from neuroduet.actions.lags import POSE_WINDOWS, Surroundings, Windows
-from neuroduet.actions.model import Arrays, Family, ModelOptions, Report
+from neuroduet.actions.lags import POSE_WINDOWS, Surroundings
+from neuroduet.actions.model import Arrays, Family, Report
 from neuroduet.actions.tree_examples import Examples, gather, held_out
-from neuroduet.actions.tree_growers import (
-    Grow,
-    forest,
-    sklearn_grower,
-    xgboost_grower,
-)
+from neuroduet.actions.tree_growers import GROWERS, forest
 from neuroduet.actions.tree_nodes import Trees, trees_from
+from neuroduet.actions.tree_options import BoostingOptions, ForestOptions, TreeOptions
 from neuroduet.actions.tree_rounds import BLOCK_ROUNDS, best_rounds, logits, steps
 from neuroduet.errors import UserError
 
 BLOCK_TREES = 25
 """Trees of a forest grown at a time."""
-
-GROWERS = {"sklearn": sklearn_grower, "xgboost": xgboost_grower}
-
-
-class TreeOptions(ModelOptions):
-    """What forests and boosted trees share.
-
-    Attributes:
-        n_lags: Neighbours to either side of a frame that describe it (published: 4; on motion
-            capture and on rats, windows did more, and lags nothing beside them).
-        lag_stride: Frames from one neighbour to the next.
-        windows: Lengths (frames, odd) of centred windows whose mean, standard deviation, minimum
-            and maximum describe it too.
-        balance: 0 counts every frame alike, 1 every class alike.
-        max_train_frames: Most labelled frames learnt from, drawn at random; memory is about 16
-            bytes times these times the columns.
-        jobs: Threads; all if not given (boosting with scikit-learn always takes all).
-    """
-
-    n_lags: int = Field(0, ge=0)
-    lag_stride: int = Field(1, ge=1)
-    windows: Windows = (5, 15, 31)
-    balance: float = Field(1.0, ge=0.0, le=1.0)
-    max_train_frames: int = Field(100_000, ge=1)
-    jobs: int | None = Field(None, ge=1)
-
-    @property
-    def surroundings(self) -> Surroundings:
-        """Which frames describe a frame."""
-        return Surroundings(n_lags=self.n_lags, stride=self.lag_stride, windows=self.windows)
-
-
-class ForestOptions(TreeOptions):
-    """Options of ``random_forest``.
-
-    Attributes:
-        trees: Number of trees (published: 6000, which is no better and 20 times as slow).
-        min_leaf_frames: Fewest frames of a leaf.
-        max_depth: Most decisions of a tree; as many as it takes if not given.
-    """
-
-    trees: int = Field(300, ge=1)
-    min_leaf_frames: int = Field(1, ge=1)
-    max_depth: int | None = Field(None, ge=1)
-
-
-class BoostingOptions(TreeOptions):
-    """Options of ``boosting``.
-
-    Attributes:
-        library: Who grows the trees; ``xgboost`` must be installed by the user.
-        rounds: Most rounds; each grows one tree per class.
-        depth: Most decisions of a tree.
-        learning_rate: Share of each tree that is added.
-        min_leaf_frames: Fewest frames of a leaf.
-        l2: Penalty on leaf values.
-        feature_fraction: Share of columns looked at for each decision.
-        patience: Rounds without a better held-out loss after which growing stops. Held out is
-            every fifth recording, or the last fifth of each where there are few; the trees are
-            then grown anew from all labelled frames for the best number of rounds. 0, or too few
-            labels to hold any out: all rounds.
-    """
-
-    library: Literal["sklearn", "xgboost"] = "sklearn"
-    rounds: int = Field(300, ge=1)
-    depth: int = Field(6, ge=1)
-    learning_rate: float = Field(0.1, gt=0.0, le=1.0)
-    min_leaf_frames: int = Field(20, ge=1)
-    l2: float = Field(1.0, ge=0.0)
-    feature_fraction: float = Field(0.3, gt=0.0, le=1.0)
-    patience: int = Field(50, ge=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +130,7 @@ def fit_boosting(
         # Nothing to tell apart; a forest of one leaf says so.
         return fit_forest(frames, n_classes, ForestOptions(trees=1), seed, report)
     rounds = _rounds(examples, options, seed, report)
-    grow = _grower(examples, options, seed)
+    grow = GROWERS[options.library](examples, options, seed)
     for done in steps(rounds, BLOCK_ROUNDS):
         boosted = grow(done)
         report(done, rounds, float("nan"))
@@ -220,17 +143,8 @@ def fit_boosting(
     )
 
 
-def restore_forest(arrays: Arrays, options: ForestOptions) -> FittedTrees:
-    """The fitted forest that ``arrays`` came from."""
-    return _restored(arrays, options)
-
-
-def restore_boosting(arrays: Arrays, options: BoostingOptions) -> FittedTrees:
-    """The fitted boosted trees that ``arrays`` came from."""
-    return _restored(arrays, options)
-
-
-def _restored(arrays: Arrays, options: TreeOptions) -> FittedTrees:
+def restore(arrays: Arrays, options: TreeOptions) -> FittedTrees:
+    """The fitted trees that ``arrays`` came from."""
     return FittedTrees(
         trees=trees_from(arrays),
         baseline=arrays["baseline"],
@@ -246,32 +160,19 @@ def _examples(
     return gather(frames, options.surroundings, options.max_train_frames, options.balance, seed)
 
 
-def _grower(examples: Examples, options: BoostingOptions, seed: int) -> Grow:
-    return GROWERS[options.library](
-        examples,
-        depth=options.depth,
-        learning_rate=options.learning_rate,
-        min_leaf_frames=options.min_leaf_frames,
-        l2=options.l2,
-        feature_fraction=options.feature_fraction,
-        jobs=options.jobs,
-        seed=seed,
-    )
-
-
 def _rounds(examples: Examples, options: BoostingOptions, seed: int, report: Report) -> int:
     """Rounds to grow: the best ones by held-out examples, or all where none can be held out."""
     mask = held_out(examples) if options.patience else None
     if mask is None:
         return options.rounds
-    grow = _grower(examples.only(~mask), options, seed)
+    grow = GROWERS[options.library](examples.only(~mask), options, seed)
     return best_rounds(grow, examples.only(mask), options.rounds, options.patience, report)
 
 
 RANDOM_FOREST = Family(
     options=ForestOptions,
     fit=fit_forest,
-    restore=restore_forest,
+    restore=restore,
     needs_labels=True,
     uses_unlabelled=False,
     for_pose=lambda _: {"windows": POSE_WINDOWS, "min_leaf_frames": 3},
@@ -279,7 +180,7 @@ RANDOM_FOREST = Family(
 BOOSTING = Family(
     options=BoostingOptions,
     fit=fit_boosting,
-    restore=restore_boosting,
+    restore=restore,
     needs_labels=True,
     uses_unlabelled=False,
     for_pose=lambda _: {"windows": POSE_WINDOWS},

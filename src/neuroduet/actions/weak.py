@@ -1,4 +1,4 @@
-"""Labels nobody gave by hand: from a model's own certainty, or from thresholds on signals."""
+"""Labels nobody gave by hand: thresholds on signals, and cleaning of what they say."""
 
 from __future__ import annotations
 
@@ -12,42 +12,6 @@ from neuroduet.actions.denoising import total_variation
 from neuroduet.actions.metrics.segments import runs
 from neuroduet.errors import unknown
 from neuroduet.types import UNLABELLED
-
-
-def pseudo_labels(
-    probabilities: Float[np.ndarray, "T K"], threshold: float = 0.9
-) -> Int[np.ndarray, " T"]:
-    """The most probable class where a model is sure.
-
-    Args:
-        probabilities: Rows sum to 1, ``(T, K)``.
-        threshold: Smallest probability that counts as sure.
-
-    Returns:
-        Classes, unlabelled where the model is not sure, ``(T,)``.
-    """
-    sure = probabilities.max(1) >= threshold
-    return np.where(sure, probabilities.argmax(1), UNLABELLED)
-
-
-def stable_pseudo_labels(
-    passes: Float[np.ndarray, "passes T K"], threshold: float = 0.9, max_variance: float = 0.05
-) -> Int[np.ndarray, " T"]:
-    """The most probable class where a model is sure and stays so under dropout (UPS).
-
-    Args:
-        passes: Probabilities of several stochastic passes, ``(passes, T, K)``.
-        threshold: Smallest median over passes of the probability of a class.
-        max_variance: Largest variance over passes of that probability (population).
-
-    Returns:
-        Classes, unlabelled elsewhere, ``(T,)``.
-    """
-    median, variance = np.median(passes, axis=0), passes.var(axis=0)
-    best = median.argmax(1)[:, None]
-    sure = np.take_along_axis(median, best, 1) >= threshold
-    stable = np.take_along_axis(variance, best, 1) <= max_variance
-    return np.where(sure & stable, best, UNLABELLED)[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)

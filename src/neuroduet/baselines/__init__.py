@@ -22,7 +22,7 @@ from neuroduet.baselines.ridge import fit_mean_behaviour, fit_ridge
 from neuroduet.baselines.units import fit_unit_regression
 from neuroduet.baselines.units_smoothed import fit_smoothed
 from neuroduet.errors import UserError
-from neuroduet.types import Batch, Behaviour, Predictor, SessionInfo
+from neuroduet.types import Batch, Predictor, SessionInfo
 
 __all__ = [
     "fit_baselines",
@@ -58,7 +58,7 @@ Fit = Callable[[Batch, Batch, SessionInfo], Predictor]
 ENCODERS: dict[str, Fit] = {
     "mean_rate": lambda train, valid, info: fit_mean_rate(train, info),
     "psth": fit_psth,
-    "reduced_rank": lambda train, valid, info: fit_reduced_rank(train, valid, info),
+    "reduced_rank": fit_reduced_rank,
     "poisson_glm": fit_poisson_glm,
 }
 """Encoders of counts."""
@@ -116,7 +116,7 @@ def fit_baselines(session: _Windows, networks: bool = False) -> list[Predictor]:
     info = session.info
     train, valid = _windows_to_fit(session)
     fits = (ENCODERS if info.is_poisson else TRACE_ENCODERS) | ACTIVITY_MODELS
-    kinds = {b.kind for b in info.behaviours if _is_usable(b, train)}
+    kinds = {b.kind for b in info.behaviours if bool(train.observed[b.name].any())}
     if "continuous" in kinds:
         fits |= CONTINUOUS_DECODERS
     if "categorical" in kinds:
@@ -140,7 +140,3 @@ def _windows_to_fit(session: _Windows) -> tuple[Batch, Batch]:
             "use shorter windows or another split"
         )
     return session.batch(train), session.batch(valid)
-
-
-def _is_usable(behaviour: Behaviour, train: Batch) -> bool:
-    return bool(train.observed[behaviour.name].any())

@@ -127,16 +127,13 @@ class Design:
         return torch.cat([known, known[-1:].expand(bins - len(known), -1)])
 
 
-def fit_design(
-    train: Batch, behaviours: tuple[Behaviour, ...], max_lag: int, basis_size: int = BASIS_SIZE
-) -> Design:
+def fit_design(train: Batch, behaviours: tuple[Behaviour, ...], max_lag: int) -> Design:
     """Standardise behaviours on training windows and lay out the columns.
 
     Args:
         train: Training windows.
         behaviours: The behaviours to use.
         max_lag: Largest lag to either side (bins).
-        basis_size: Most raised cosines over a window.
 
     Returns:
         The design.
@@ -146,7 +143,7 @@ def fit_design(
         channels=tuple(_channel(train, behaviour) for behaviour in behaviours),
         lags=tuple(range(-max_lag, max_lag + 1)),
         # Short windows of wide bins: two bins per cosine, or the course of a window is not smooth.
-        basis=cosine_basis(bins, min(basis_size, max(bins // 2, 4), bins)),
+        basis=cosine_basis(bins, min(BASIS_SIZE, max(bins // 2, 4), bins)),
     )
 
 

@@ -17,7 +17,6 @@ from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction
 
 ENCODING_TASKS = frozenset({"encoding", "encoding_from"})
 ACTIVITY_TASKS = frozenset({"co_smoothing", "forward", "intra_region", "inter_region"})
-DECODING_TASKS = frozenset({"decoding"})
 FLOORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 """Lowest predicted rate over the unit's mean: a spike where none was expected costs much."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from neuroduet.baselines.encoders import DECODING_TASKS, answers
+from neuroduet.baselines.decoders import (
+    Constant,
+    DecodingBaseline,
+    observed_values,
+    shown_behaviours,
+)
 from neuroduet.baselines.signals import Signal, fit_signal
 from neuroduet.baselines.smoothing import lagged
 from neuroduet.baselines.trials import (
@@ -22,7 +26,7 @@ from neuroduet.baselines.trials import (
     join_windows,
     span,
 )
-from neuroduet.types import Batch, Behaviour, Masks, Prediction, SessionInfo
+from neuroduet.types import Batch, Behaviour, Masks, SessionInfo
 
 TRIAL_STRENGTHS = tuple(10.0 ** (power / 2) for power in range(-10, 2))
 """Inverse penalties (scikit-learn's C) of standardised features of trials."""
@@ -65,7 +69,7 @@ class TrialClasses:
     features: TrialFeatures
     classes: LinearClasses
 
-    def logits(self, batch: Batch, masks: Masks | None = None) -> Float[Tensor, "B K"]:
+    def values(self, batch: Batch, masks: Masks | None = None) -> Float[Tensor, "B K"]:
         """Logits of each window."""
         return self.classes.logits(self.features.of(batch, masks))
 
@@ -89,80 +93,30 @@ class BinClasses:
         components = self.signal.of(batch, masks) @ self.components
         return lagged(components, batch.valid, BIN_LAGS).flatten(2)
 
-    def logits(self, batch: Batch, masks: Masks | None = None) -> Float[Tensor, "B T K"]:
+    def values(self, batch: Batch, masks: Masks | None = None) -> Float[Tensor, "B T K"]:
         """Logits of each bin."""
         return self.classes.logits(self.features(batch, masks))
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogisticDecoder:
-    """Logistic regression from activity to categorical behaviours.
-
-    Attributes:
-        session: The session it was fitted on.
-        models: By name of the behaviour.
-        name: Name in score tables.
-    """
-
-    session: str
-    models: Mapping[str, TrialClasses | BinClasses]
-    name: str = "logistic"
-
-    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """Decode from the visible activity; see :class:`~neuroduet.types.Predictor`."""
-        found = {
-            name: model.logits(batch, masks)
-            for name, model in self.models.items()
-            if answers(self.session, batch, masks, task, name, DECODING_TASKS)
-        }
-        return Prediction(activity=None, behaviours=found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Majority:
-    """The null of categorical behaviours: training frequencies of the classes.
-
-    Attributes:
-        session: The session it was fitted on.
-        frequencies: By name, log frequencies ``(K,)`` and whether the behaviour is given per bin.
-        name: Name in score tables.
-    """
-
-    session: str
-    frequencies: Mapping[str, tuple[Float[Tensor, " K"], bool]]
-    name: str = "majority"
-
-    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """Predict the frequencies; see :class:`~neuroduet.types.Predictor`."""
-        windows, bins = batch.valid.shape
-        found = {
-            name: logits.expand(*((windows, bins) if per_bin else (windows,)), -1).clone()
-            for name, (logits, per_bin) in self.frequencies.items()
-            if answers(self.session, batch, masks, task, name, DECODING_TASKS)
-        }
-        return Prediction(activity=None, behaviours=found)
-
-
-def fit_majority(train: Batch, info: SessionInfo) -> Majority:
-    """Training frequencies of the categorical behaviours.
+def fit_majority(train: Batch, info: SessionInfo) -> DecodingBaseline:
+    """The null of categorical behaviours: training frequencies of their classes.
 
     Args:
         train: Training windows.
         info: The session.
 
     Returns:
-        The predictor.
+        The predictor, named ``majority``.
     """
     frequencies = {}
-    for b in _categorical(train, info):
-        labels = train.behaviours[b.name][train.observed[b.name]].long()
-        counts = torch.bincount(labels, minlength=b.size).float()
+    for b in shown_behaviours(train, info, "categorical"):
+        counts = torch.bincount(observed_values(train, b).long(), minlength=b.size).float()
         logits = (counts / counts.sum()).log().clamp_min(ABSENT)
-        frequencies[b.name] = (logits, b.per == "bin")
-    return Majority(session=info.id, frequencies=frequencies)
+        frequencies[b.name] = Constant(value=logits, per=b.per)
+    return DecodingBaseline(name="majority", session=info.id, read_outs=frequencies)
 
 
-def fit_logistic(train: Batch, valid: Batch, info: SessionInfo) -> LogisticDecoder:
+def fit_logistic(train: Batch, valid: Batch, info: SessionInfo) -> DecodingBaseline:
     """Logistic regression of all categorical behaviours, classes weighted alike.
 
     Per trial, validation windows alone are too few to choose by: the number of parts and the
@@ -176,13 +130,14 @@ def fit_logistic(train: Batch, valid: Batch, info: SessionInfo) -> LogisticDecod
         info: The session.
 
     Returns:
-        The predictor; behaviours never observed in training windows are left out.
+        The predictor, named ``logistic``; behaviours never observed in training windows are left
+        out.
     """
-    models: dict[str, TrialClasses | BinClasses] = {}
-    for b in _categorical(train, info):
+    read_outs: dict[str, TrialClasses | BinClasses] = {}
+    for b in shown_behaviours(train, info, "categorical"):
         fit = _fit_trials if b.per == "trial" else _fit_bins
-        models[b.name] = fit(train, valid, b)
-    return LogisticDecoder(session=info.id, models=models)
+        read_outs[b.name] = fit(train, valid, b)
+    return DecodingBaseline(name="logistic", session=info.id, read_outs=read_outs)
 
 
 def fit_classes(
@@ -271,11 +226,3 @@ def _quality(labels: Tensor, logits: Tensor) -> float:
     recalls = [hits[labels == label].mean() for label in labels.unique()]
     entropy = functional.cross_entropy(logits, labels).clamp_max(100.0)
     return float(torch.stack(recalls).mean() - 1e-4 * entropy)
-
-
-def _categorical(train: Batch, info: SessionInfo) -> list[Behaviour]:
-    return [
-        b
-        for b in info.behaviours
-        if b.kind == "categorical" and bool(train.observed[b.name].any())
-    ]

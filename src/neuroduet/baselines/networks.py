@@ -7,7 +7,7 @@ was lowest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -17,24 +17,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from neuroduet.baselines.encoders import DECODING_TASKS, answers
+from neuroduet.baselines.decoders import DecodingBaseline, observed_values
 from neuroduet.baselines.logistic import ABSENT
+from neuroduet.baselines.network_modules import BinPerceptron, Lstm, TrialPerceptron
 from neuroduet.baselines.signals import Signal, fit_signal
-from neuroduet.baselines.smoothing import window_means
 from neuroduet.baselines.trials import TrialFeatures, fit_trial_features
-from neuroduet.types import Batch, Behaviour, Masks, Per, Prediction, SessionInfo
+from neuroduet.types import Batch, Behaviour, Masks, Per, SessionInfo
 
 SMOOTHING_BINS = 1.0
-COMPONENTS = 32
-"""Weighted sums of units that a network sees of each bin."""
-MAX_LAG = 8
-"""Bins to either side that the perceptron sees."""
 PARTS = (1, 2, 5)
 """Numbers of equal parts of a window whose mean activity the perceptron sees of a trial."""
-HIDDEN = 64
-"""Hidden units that a read-out sees; half of an LSTM's run backwards in time."""
 DROPOUTS = (0.1, 0.5)
 """Of units and of hidden units: few strong units ask for little, many noisy ones for much."""
 LEARNING_RATE = 3e-3
@@ -50,96 +43,6 @@ SEED = 0
 
 Inputs = Signal | TrialFeatures
 """What networks see of the activity."""
-
-
-class BinPerceptron(nn.Module):
-    """Units to a few components, components of the bins around a bin to a hidden layer.
-
-    Attributes:
-        units: Dropout of units.
-        components: Linear map from units to components; without intercept, so that what is 0,
-            the training mean, looks the same within and beyond a window.
-        hidden_layer: The hidden layer of every bin, which sees the bins around it.
-        dropout: Dropout of hidden units.
-        read_out: Linear map to the outputs.
-    """
-
-    def __init__(self, *, features: int, outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.units = nn.Dropout(dropout)
-        self.components = nn.Linear(features, COMPONENTS, bias=False)
-        self.hidden_layer = nn.Conv1d(COMPONENTS, HIDDEN, 2 * MAX_LAG + 1, padding=MAX_LAG)
-        self.dropout = nn.Dropout(dropout)
-        self.read_out = nn.Linear(HIDDEN, outputs)
-
-    def forward(
-        self, inputs: Float[Tensor, "B T N"], valid: Bool[Tensor, "B T"]
-    ) -> Float[Tensor, "B T Q"]:
-        """Outputs of every bin; ``inputs`` are 0 where a bin does not exist."""
-        components = self.components(self.units(inputs))
-        hidden = self.hidden_layer(components.transpose(1, 2)).transpose(1, 2)
-        return self.read_out(self.dropout(functional.relu(hidden)))
-
-
-class TrialPerceptron(nn.Module):
-    """One hidden layer between the features of a trial and the outputs.
-
-    Attributes:
-        layers: Dropout of features, hidden layer, dropout of hidden units, linear read-out.
-    """
-
-    def __init__(self, *, features: int, outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(features, HIDDEN),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(HIDDEN, outputs),
-        )
-
-    def forward(
-        self, inputs: Float[Tensor, "B F"], valid: Bool[Tensor, "B T"]
-    ) -> Float[Tensor, "B Q"]:
-        """Outputs of every window."""
-        return self.layers(inputs)
-
-
-class Lstm(nn.Module):
-    """A bidirectional LSTM over a window, read out in every bin or as the mean of its bins.
-
-    The mean sees all of a trial; the last state alone, the published read-out, forgets its start.
-
-    Attributes:
-        units: Dropout of units.
-        components: Linear map from units to components.
-        lstm: The recurrent layer.
-        dropout: Dropout of hidden units.
-        read_out: Linear map to the outputs.
-        pooled: Whether the read-out sees the mean over the bins of a window.
-    """
-
-    def __init__(self, *, features: int, outputs: int, dropout: float, pooled: bool) -> None:
-        super().__init__()
-        self.units = nn.Dropout(dropout)
-        self.components = nn.Linear(features, COMPONENTS)
-        self.lstm = nn.LSTM(COMPONENTS, HIDDEN // 2, batch_first=True, bidirectional=True)
-        self.dropout = nn.Dropout(dropout)
-        self.read_out = nn.Linear(HIDDEN, outputs)
-        self.pooled = pooled
-
-    def forward(
-        self, inputs: Float[Tensor, "B T N"], valid: Bool[Tensor, "B T"]
-    ) -> Float[Tensor, "B ... Q"]:
-        """Outputs of every bin or window; padding is never read."""
-        bins = valid.shape[1]
-        lengths = (valid * torch.arange(1, bins + 1)).amax(dim=1).clamp_min(1)
-        components = self.components(self.units(inputs))
-        packed = pack_padded_sequence(components, lengths, batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=bins)
-        if self.pooled:
-            hidden = window_means(hidden, valid, 1)[:, 0]
-        return self.read_out(self.dropout(hidden))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,31 +110,7 @@ class NetworkReadOut:
         return self.target.values(self.network(self.inputs.of(batch, masks), batch.valid))
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkDecoder:
-    """Networks from activity to behaviours of either kind.
-
-    Attributes:
-        name: Name in score tables.
-        session: The session it was fitted on.
-        read_outs: By name of the behaviour.
-    """
-
-    name: str
-    session: str
-    read_outs: Mapping[str, NetworkReadOut]
-
-    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """Decode from the visible activity; see :class:`~neuroduet.types.Predictor`."""
-        found = {
-            name: read_out.values(batch, masks)
-            for name, read_out in self.read_outs.items()
-            if answers(self.session, batch, masks, task, name, DECODING_TASKS)
-        }
-        return Prediction(activity=None, behaviours=found)
-
-
-def fit_mlp(train: Batch, valid: Batch, info: SessionInfo) -> NetworkDecoder:
+def fit_mlp(train: Batch, valid: Batch, info: SessionInfo) -> DecodingBaseline:
     """Multi-layer perceptrons of all behaviours.
 
     Behaviours per bin are read from the bins around a bin, behaviours per trial from the mean
@@ -252,10 +131,10 @@ def fit_mlp(train: Batch, valid: Batch, info: SessionInfo) -> NetworkDecoder:
         **_fit(train, valid, _targets(train, info, "bin"), [_signal(train, info)], BinPerceptron),
         **_fit(train, valid, _targets(train, info, "trial"), trials, TrialPerceptron),
     }
-    return NetworkDecoder(name="mlp", session=info.id, read_outs=read_outs)
+    return DecodingBaseline(name="mlp", session=info.id, read_outs=read_outs)
 
 
-def fit_lstm(train: Batch, valid: Batch, info: SessionInfo) -> NetworkDecoder:
+def fit_lstm(train: Batch, valid: Batch, info: SessionInfo) -> DecodingBaseline:
     """Bidirectional LSTMs of all behaviours.
 
     Dropout and the step to stop at are chosen by the loss of validation windows.
@@ -273,7 +152,7 @@ def fit_lstm(train: Batch, valid: Batch, info: SessionInfo) -> NetworkDecoder:
         **_fit(train, valid, _targets(train, info, "bin"), inputs, partial(Lstm, pooled=False)),
         **_fit(train, valid, _targets(train, info, "trial"), inputs, partial(Lstm, pooled=True)),
     }
-    return NetworkDecoder(name="lstm", session=info.id, read_outs=read_outs)
+    return DecodingBaseline(name="lstm", session=info.id, read_outs=read_outs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -379,7 +258,7 @@ def _targets(train: Batch, info: SessionInfo, per: Per) -> tuple[Target, ...]:
 
 
 def _target(train: Batch, behaviour: Behaviour, columns: slice) -> Target:
-    values = train.behaviours[behaviour.name][train.observed[behaviour.name]]
+    values = observed_values(train, behaviour)
     scale = weights = torch.ones(behaviour.size)
     if behaviour.kind == "continuous":
         centre, deviation = values.float().mean(dim=0), values.float().std(dim=0, correction=0)

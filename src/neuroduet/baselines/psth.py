@@ -150,13 +150,19 @@ def fit_psth(train: Batch, valid: Batch, info: SessionInfo) -> Psth:
     singles = [(label,) for label in labels]
     paths = [_Totals.of(train, single, info).changes(plain.course) for single in singles]
     added = best(
-        replace(plain, effects=tuple(map(_effect, singles, changes)))
+        replace(
+            plain,
+            effects=tuple(
+                Effect(behaviours=single, change=change)
+                for single, change in zip(singles, changes, strict=True)
+            ),
+        )
         for changes in zip(*paths, strict=True)
     )
     if len(labels) == 1:
         return best([plain, added])
     crossed = best(
-        replace(added, crossed=_effect(labels, change))
+        replace(added, crossed=Effect(behaviours=labels, change=change))
         for change in _Totals.of(train, labels, info).changes(plain.course)
     )
     return best([plain, added, crossed])
@@ -181,10 +187,6 @@ def condition_codes(
         codes = codes * behaviour.size + batch.behaviours[behaviour.name].long()
         known = known & seen(batch, behaviour.name, masks)
     return torch.where(known, codes, -1)
-
-
-def _effect(behaviours: tuple[Behaviour, ...], change: Tensor) -> Effect:
-    return Effect(behaviours=behaviours, change=change)
 
 
 def _members(codes: Tensor, classes: int) -> Tensor:

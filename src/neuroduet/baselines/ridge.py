@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neuroduet.baselines.encoders import DECODING_TASKS, answers
+from neuroduet.baselines.decoders import (
+    Constant,
+    DecodingBaseline,
+    observed_values,
+    shown_behaviours,
+)
 from neuroduet.baselines.selection import r2_of
 from neuroduet.baselines.signals import Signal, Transform, fit_signal
 from neuroduet.baselines.solve import LaggedRows, lagged_ridge_path
 from neuroduet.baselines.trials import RidgeTrials, fit_ridge_trials
-from neuroduet.types import Batch, Behaviour, Masks, Prediction, SessionInfo
+from neuroduet.types import Batch, Behaviour, Masks, SessionInfo
 
 MAX_LAGS = (2, 5, 8)
 SMOOTHING_BINS = (0.0, 1.0, 2.0)
@@ -47,77 +51,24 @@ class LaggedFilter:
         return rows.times(self.weights) + self.offset
 
 
-@dataclass(frozen=True, kw_only=True)
-class RidgeDecoder:
-    """Ridge regression from activity to continuous behaviours.
-
-    Attributes:
-        session: The session it was fitted on.
-        filters: By name of behaviours given per bin.
-        trials: By name of behaviours given per trial.
-        name: Name in score tables.
-    """
-
-    session: str
-    filters: Mapping[str, LaggedFilter]
-    trials: Mapping[str, RidgeTrials]
-    name: str = "ridge"
-
-    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """Decode from the visible activity; see :class:`~neuroduet.types.Predictor`."""
-        models: dict[str, LaggedFilter | RidgeTrials] = {**self.filters, **self.trials}
-        found = {
-            name: model.values(batch, masks)
-            for name, model in models.items()
-            if answers(self.session, batch, masks, task, name, DECODING_TASKS)
-        }
-        return Prediction(activity=None, behaviours=found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanBehaviour:
-    """The null of continuous behaviours: their training mean.
-
-    Attributes:
-        session: The session it was fitted on.
-        means: By name, the mean ``(C,)`` and whether the behaviour is given per bin.
-        name: Name in score tables.
-    """
-
-    session: str
-    means: Mapping[str, tuple[Float[Tensor, " C"], bool]]
-    name: str = "mean"
-
-    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """Predict the mean; see :class:`~neuroduet.types.Predictor`."""
-        windows, bins = batch.valid.shape
-        found = {
-            name: mean.expand(*((windows, bins) if per_bin else (windows,)), -1).clone()
-            for name, (mean, per_bin) in self.means.items()
-            if answers(self.session, batch, masks, task, name, DECODING_TASKS)
-        }
-        return Prediction(activity=None, behaviours=found)
-
-
-def fit_mean_behaviour(train: Batch, info: SessionInfo) -> MeanBehaviour:
-    """Training means of the continuous behaviours.
+def fit_mean_behaviour(train: Batch, info: SessionInfo) -> DecodingBaseline:
+    """The null of continuous behaviours: their training means.
 
     Args:
         train: Training windows.
         info: The session.
 
     Returns:
-        The predictor.
+        The predictor, named ``mean``.
     """
     means = {
-        b.name: (_observed(train, b).mean(dim=0), b.per == "bin")
-        for b in info.behaviours
-        if b.kind == "continuous" and bool(train.observed[b.name].any())
+        b.name: Constant(value=observed_values(train, b).float().mean(dim=0), per=b.per)
+        for b in shown_behaviours(train, info, "continuous")
     }
-    return MeanBehaviour(session=info.id, means=means)
+    return DecodingBaseline(name="mean", session=info.id, read_outs=means)
 
 
-def fit_ridge(train: Batch, valid: Batch, info: SessionInfo) -> RidgeDecoder:
+def fit_ridge(train: Batch, valid: Batch, info: SessionInfo) -> DecodingBaseline:
     """Ridge decoders of all continuous behaviours.
 
     Behaviours per bin: transform, smoothing, lags and penalty by validation R2, separately for
@@ -130,15 +81,14 @@ def fit_ridge(train: Batch, valid: Batch, info: SessionInfo) -> RidgeDecoder:
         info: The session.
 
     Returns:
-        The predictor; behaviours never observed in training windows are left out.
+        The predictor, named ``ridge``; behaviours never observed in training windows are left out.
     """
-    known = [
-        b for b in info.behaviours if b.kind == "continuous" and bool(train.observed[b.name].any())
-    ]
+    known = shown_behaviours(train, info, "continuous")
     per_bin = [b for b in known if b.per == "bin"]
-    trials = {b.name: fit_ridge_trials(train, valid, b) for b in known if b.per == "trial"}
     filters = _fit_filters(train, valid, per_bin, info.is_poisson) if per_bin else {}
-    return RidgeDecoder(session=info.id, filters=filters, trials=trials)
+    trials = {b.name: fit_ridge_trials(train, valid, b) for b in known if b.per == "trial"}
+    read_outs: dict[str, LaggedFilter | RidgeTrials] = {**filters, **trials}
+    return DecodingBaseline(name="ridge", session=info.id, read_outs=read_outs)
 
 
 Scored = tuple[float, LaggedFilter]
@@ -205,7 +155,3 @@ def _fit_design(
             ),
         )
     return found
-
-
-def _observed(train: Batch, behaviour: Behaviour) -> Tensor:
-    return train.behaviours[behaviour.name][train.observed[behaviour.name]].float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -43,7 +43,7 @@ def lagged(
     Returns:
         ``(B, T, L, F)``; beyond a window's edge its first or last value is repeated.
     """
-    last = _bins_up_to_last(valid) - 1
+    last = bins_up_to_last(valid) - 1
     bins = torch.arange(values.shape[1])[:, None] + torch.tensor(lags)[None, :]
     index = torch.minimum(bins.clamp_min(0)[None], last[:, None, None])
     return values[torch.arange(len(values))[:, None, None], index]
@@ -63,12 +63,12 @@ def window_means(
         Mean per bin, ``(B, P, F)``; 0 for a part that no bin falls into.
     """
     bins = torch.arange(values.shape[1])
-    part = bins[None, :] * parts // _bins_up_to_last(valid)[:, None]
+    part = bins[None, :] * parts // bins_up_to_last(valid)[:, None]
     members = (part[:, None, :] == torch.arange(parts)[None, :, None]) & valid[:, None, :]
     weights = members.to(values.dtype)
     return (weights @ values) / weights.sum(dim=2, keepdim=True).clamp_min(1.0)
 
 
-def _bins_up_to_last(valid: Tensor) -> Tensor:
+def bins_up_to_last(valid: Bool[Tensor, "B T"]) -> Int[Tensor, " B"]:
     """Bins of each window without its padding; bins that were not recorded may lie among them."""
     return (valid * torch.arange(1, valid.shape[1] + 1)).amax(dim=1).clamp_min(1)

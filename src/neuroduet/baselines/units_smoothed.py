@@ -72,7 +72,7 @@ class Smoothed:
         if not answers(self.session, batch, masks, task, NEURAL, frozenset(self.smoothers)):
             return Prediction(activity=None)
         smoother = self.smoothers[task]
-        shown = shown_activity(batch, masks, self.scaling.mean).float()
+        shown = shown_activity(batch, masks, self.scaling.mean)
         if task == FORWARD:
             past = self.from_past(shown, seen_bins(batch, masks), smoother)
             return Prediction(activity=past[:, None].repeat(1, shown.shape[1], 1))
@@ -88,7 +88,7 @@ class Smoothed:
         if not answers(self.session, batch, masks, task, NEURAL, asked):
             return None
         smoother = self.smoothers[task]
-        shown = shown_activity(batch, masks, self.scaling.mean).float()
+        shown = shown_activity(batch, masks, self.scaling.mean)
         signal = smooth(shown, batch.valid, smoother.width_bins).flatten(0, 1)
         groups = joined(questions, shown_units(batch, masks).all(dim=0))
         found = by_group(self.population_rule(smoother), signal, groups, self.null)

@@ -16,10 +16,8 @@ from neuroduet.data.session import Session
 from neuroduet.errors import UserError
 from neuroduet.tasks.behaviour import Decoding
 from neuroduet.tasks.collect import Collected, collect
+from neuroduet.tasks.task import batches_of
 from neuroduet.types import Behaviour, Predictor
-
-AT_ONCE = 64
-"""Windows decoded together."""
 
 SHARES = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 """How much of a predicted rate may come from the mean rate."""
@@ -158,9 +156,7 @@ def _decode(
     if len(rows) == 0:
         return {}
     task = Decoding()
-    batches = [
-        session.batch(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)
-    ]
+    batches = list(batches_of(session, rows))
     return collect(predictor, batches, task, task.variants(session.info))
 
 

@@ -19,8 +19,8 @@ from neuroduet.data.brainwide import REGIONS
 from neuroduet.data.recording import load
 from neuroduet.data.schema import recording_id
 from neuroduet.errors import UserError
-from neuroduet.tasks.regions import name_regions
-from neuroduet.training.runs import Ensemble, TrainedModel
+from neuroduet.tasks.region_classifier import name_regions
+from neuroduet.training.trained import Ensemble, TrainedModel
 
 
 @dataclass(frozen=True, kw_only=True)

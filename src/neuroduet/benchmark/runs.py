@@ -43,8 +43,9 @@ from neuroduet.errors import UserError
 from neuroduet.tasks.activity import Forward, one_question, question_masks
 from neuroduet.tasks.collect import blinded
 from neuroduet.tasks.known import as_predictor, open_known_sessions
-from neuroduet.tasks.task import ActivityOptions, Variant
-from neuroduet.training.runs import Ensemble, TrainedModel, load_run
+from neuroduet.tasks.task import ActivityOptions, Variant, batches_of
+from neuroduet.training.runs import load_run
+from neuroduet.training.trained import Ensemble, TrainedModel
 from neuroduet.types import NEURAL, Batch, Masks, Predictor, UnitQuestions
 
 log = logging.getLogger(__name__)
@@ -181,10 +182,9 @@ def _predict_activity(
     moved = _moved(session, recording, starts_s)
     last = TARGET_BINS if task == "co_smoothing" else FORECAST_BINS
     parts = []
-    for first in range(0, len(starts_s), AT_ONCE):
-        batch = moved.batch(np.arange(first, min(first + AT_ONCE, len(starts_s))))
+    name = "co_smoothing" if task == "co_smoothing" else "forward"
+    for batch in batches_of(moved, np.arange(len(starts_s)), AT_ONCE):
         masks = _activity_masks(batch, units, task, moved)
-        name = "co_smoothing" if task == "co_smoothing" else "forward"
         with torch.no_grad():
             found = predictor.predict(blinded(batch, masks), masks, name).activity
         if found is None:

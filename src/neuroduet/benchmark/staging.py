@@ -85,11 +85,11 @@ def stage_benchmark(
             f"no recordings (*.h5) for {' and '.join(regimes)} in {data}; give a folder of "
             "benchmark recordings, or one that holds eval/ and pretrain/"
         )
-    out.mkdir(parents=True, exist_ok=True)
     written = []
     for file in files:
         with load(file) as recording:
             check_layout(recording, suite, file)
+            out.mkdir(parents=True, exist_ok=True)
             path = out / f"{recording_id(recording).replace('/', '_')}.h5"
             save(stage(recording, suite, context_s), path)
         written.append(path)

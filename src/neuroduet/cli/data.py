@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,19 @@ from neuroduet.options import AsJson
 from neuroduet.simulate import Size
 
 SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How training will cut a recording.
+
+    Attributes:
+        windows: How many windows each split has; ``None`` if it cannot be cut.
+        window: Bins of the shortest and of the longest window, and width of a bin (s).
+    """
+
+    windows: dict[str, int] | None
+    window: dict[str, int | float] | None
 
 
 def simulate(
@@ -54,18 +68,21 @@ def inspect(
     require_data(path)
     summaries, damaged = _described(path)
     broken = bool(damaged) or any(summary["problems"] for summary in summaries)
-    windows = {} if broken else _windows(path, summaries)
+    cut = {} if broken else _cut(path, summaries)
+    windows = {name: one.windows or {} for name, one in cut.items()}
     if as_json:
         unread = [{"session": file.stem, "subject": None, "problems": [why]}
                   for file, why in damaged.items()]  # fmt: skip
-        said = [one | {"windows": windows.get(one["session"])} for one in (*summaries, *unread)]
+        nothing = Cut(windows=None, window=None)
+        said = [one | asdict(cut.get(one["session"], nothing)) for one in (*summaries, *unread)]
         write_json(said)
     else:
-        cut = {name: "/".join(map(str, counts.values())) for name, counts in windows.items()}
-        print_recordings(summaries, cut)
+        splits = {name: "/".join(map(str, counts.values())) for name, counts in windows.items()}
+        lengths = {name: one.window for name, one in cut.items() if one.window}
+        print_recordings(summaries, splits, lengths)
         if damaged:
             print_table(("damaged", "why"), [(file.name, why) for file, why in damaged.items()])
-        for sentence in _drifts(summaries):
+        for sentence in (*_drifts(summaries), *_few(windows)):
             write(sentence, stderr=True)
     if broken:
         raise typer.Exit(2)
@@ -101,8 +118,15 @@ def _drifts(summaries: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _windows(path: Path, summaries: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """By session, how many windows training will find in each split."""
+def _few(windows: dict[str, dict[str, int]]) -> list[str]:
+    from neuroduet.data.few import few_said
+
+    said = few_said(windows)
+    return [said] if said else []
+
+
+def _cut(path: Path, summaries: list[dict[str, Any]]) -> dict[str, Cut]:
+    """By session, the windows that training will find."""
     from neuroduet.config import DataConfig
     from neuroduet.data.session import open_sessions
 
@@ -110,5 +134,13 @@ def _windows(path: Path, summaries: list[dict[str, Any]]) -> dict[str, dict[str,
     with counted("cutting windows"):
         opened = open_sessions(path, DataConfig(), modelled) if modelled else []
         return {
-            one.info.id: {split: len(one.indices(split)) for split in SPLITS} for one in opened
+            one.info.id: Cut(
+                windows={split: len(one.indices(split)) for split in SPLITS},
+                window={
+                    "shortest_bins": int(one.windows.bins.min()),
+                    "longest_bins": int(one.windows.bins.max()),
+                    "bin_size_s": one.info.bin_size_s,
+                },
+            )
+            for one in opened
         }

@@ -54,8 +54,7 @@ def ended(command: Callable[[], None], debug: bool, how_to_go_on: str) -> int:
 
 
 def _code(stop: SystemExit, how_to_go_on: str) -> int:
-    # Lightning turns an interrupt into exit(1).
-    if stop.code == INTERRUPTED or isinstance(stop.__context__, KeyboardInterrupt):
+    if stop.code == INTERRUPTED:
         return _interrupted(how_to_go_on)
     if isinstance(stop.__context__, BrokenPipeError):  # typer and rich turn it into exit(1)
         return _silenced()

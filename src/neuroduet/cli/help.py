@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
 SUBJECTS = {
@@ -18,6 +20,9 @@ SUBJECTS = {
 
 LONGEST = 200
 """Letters of a command's sentence: enough for all of it, in two lines if need be."""
+
+NEAR = 0.75
+"""From this likeness on (0 to 1) a wrong option is taken for a typing error."""
 
 EXAMPLES = {
     "simulate": "simulate data --sessions 6",
@@ -56,8 +61,21 @@ EXAMPLES = {
 """One use of every command, without the name of the program."""
 
 
+WrongUse: Any = typer.BadParameter.__mro__[1]
+"""What a wrong option raises; typer has it from click, or from a copy of its own."""
+
+
 class Commands(TyperGroup):
     """Commands listed by subject; without words, their help."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As always, but an unknown option is told with what could have been meant."""
+        try:
+            return super().invoke(ctx)
+        except WrongUse as error:
+            if type(error).__name__ == "NoSuchOption":
+                _add_remedy(error, error.option_name)
+            raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As always, but nothing stands for ``--help``."""
@@ -76,6 +94,22 @@ class Commands(TyperGroup):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def _add_remedy(error: Any, name: str) -> None:
+    """Say which option is nearest to an unknown one, or which setting, or which there are."""
+    from neuroduet.config import allowed_values
+
+    command = error.ctx.command
+    options = [word for one in command.params for word in one.opts if word.startswith("--")]
+    near = get_close_matches(name, options, n=1, cutoff=NEAR)
+    word = name.lstrip("-").replace("-", "_")
+    # Of the commands in groups, --set is about other models.
+    settable = "--set" in options and len(error.ctx.command_path.split()) == 2
+    keys = [key for key in allowed_values() if key.rpartition(".")[2] == word] if settable else []
+    error.possibilities = near or (None if keys else options)
+    if keys and not near:
+        error.message += f"; it is a setting: write {' or '.join(f'--set {k}=...' for k in keys)}"
 
 
 def explain(group: Any, place: tuple[str, ...] = ()) -> None:

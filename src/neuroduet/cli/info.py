@@ -42,7 +42,7 @@ def info(
     if as_json:
         write_json(found)
     elif kind == "recording":
-        print_recordings([found], {})
+        print_recordings([found], {}, {})
     elif kind == "segmenter":
         print_table(("segmenter", str(path)), _segmenter_rows(found))
     else:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from neuroduet.console import counted, print_table, write, write_json, write_next
+from neuroduet.cli.outcomes import print_outcomes
+from neuroduet.console import counted, write_json
 from neuroduet.errors import UserError, unknown
 from neuroduet.options import AsJson, among, names
 
 if TYPE_CHECKING:
     from neuroduet.data.readers.reader import ReadOptions
-    from neuroduet.ingest import Outcome, Status
-
-LISTED = 20
-"""Sessions of which a dry run prints everything; of more it prints a row each."""
+    from neuroduet.ingest import Outcome
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="File, folder or URL; ONE's folder with --one.")
@@ -243,41 +240,6 @@ def _say(outcomes: Sequence[Outcome], out: Path, check: bool, as_json: bool) -> 
     if as_json:
         write_json(outcomes)
     else:
-        _print(outcomes, out, check)
+        print_outcomes(outcomes, out, check)
     if failed:
         raise typer.Exit(2)
-
-
-def _print(outcomes: Sequence[Outcome], out: Path, check: bool) -> None:
-    if check:
-        for one in outcomes[:LISTED]:
-            _print_found(one)
-        if len(outcomes) > LISTED:
-            write(f"... and {len(outcomes) - LISTED} more; --json lists them all")
-    counts = Counter(one.status for one in outcomes)
-    said: dict[Status, str] = {
-        "found": "looked at, nothing written",
-        "written": f"written into {out}",
-        "there": "already there, not written anew (--again replaces)",
-        "failed": "failed",
-    }
-    for status, text in said.items():
-        if counts[status]:
-            number = counts[status]
-            write(f"{number} session{'' if number == 1 else 's'} {text}")
-    for one in outcomes:
-        if one.status == "failed":
-            write(f"failed: {one.why}", stderr=True)
-    if counts["written"]:
-        write_next("inspect", out)
-
-
-def _print_found(one: Outcome) -> None:
-    if one.found is None:
-        return
-    rows = [(name, text) for name, text in one.found.items.items()]
-    rows += [(name, "missing") for name in one.found.missing]
-    rows += [("left out", text) for text in one.found.dropped]
-    rows += [("note", text) for text in one.found.warnings]
-    print_table((one.session, one.source), rows)
-    write("")

@@ -12,6 +12,31 @@ from neuroduet.options import AsJson
 
 Shell = Literal["bash", "zsh", "fish"]
 
+# Bash breaks words at "=": they are put together for us, and our answers cut where it broke them.
+BASH = """\
+_neuroduet_completion() {
+    local IFS=$'\\n' word whole="" words=()
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        if [[ $word == "=" || $whole == *= ]]; then
+            whole+=$word
+            words[${#words[@]}-1]=$whole
+        else
+            whole=$word
+            words+=("$word")
+        fi
+    done
+    COMPREPLY=( $( env COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]}-1)) \\
+                   _NEURODUET_COMPLETE=complete_bash "$1" ) )
+    if [[ ${COMPREPLY[0]-} == *= ]]; then
+        compopt -o nospace
+    elif [[ $whole == *=* && $COMP_WORDBREAKS == *=* ]]; then
+        COMPREPLY=( "${COMPREPLY[@]#*=}" )
+    fi
+}
+
+complete -o default -F _neuroduet_completion neuroduet
+"""
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path(
@@ -55,8 +80,12 @@ def completion(
     """Print the script with which a shell completes words of ours."""
     from typer.completion import get_completion_script
 
-    script = get_completion_script(
-        prog_name="neuroduet", complete_var="_NEURODUET_COMPLETE", shell=shell
+    script = (
+        BASH
+        if shell == "bash"
+        else get_completion_script(
+            prog_name="neuroduet", complete_var="_NEURODUET_COMPLETE", shell=shell
+        )
     )
     if as_json:
         write_json({"shell": shell, "script": script})

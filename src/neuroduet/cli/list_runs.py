@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.console import print_table, write, write_json
+from neuroduet.console import counted, print_table, write, write_json
 from neuroduet.options import AsJson
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def list_runs(
     """List runs, shared models, segmenters and recordings below a folder."""
     from neuroduet.catalogue import find_entries
 
-    found = find_entries(folder)
+    with counted("runs and recordings") as report:
+        found = find_entries(folder, report)
     if as_json:
         write_json([one.as_dict() for one in found])
         return

@@ -73,7 +73,6 @@ def finetune(
     require_run(run)
     require_data(data)
     require_unused(out, resume)
-    chosen = [f"training.finetune={strategy}"] if strategy else []
     from neuroduet.training.finetune import finetune as adapt
 
     with training_progress() as report:
@@ -82,7 +81,8 @@ def finetune(
             data=data,
             sessions=names(sessions),
             out=out,
-            settings=[*(settings or []), *chosen, *budget(max_minutes)],
+            settings=[*(settings or []), *budget(max_minutes)],
+            strategy=strategy,
             resume=resume,
             report=report,
         )
@@ -101,10 +101,12 @@ def predict(
     """Write predictions for every window or whole recording."""
     require_run(run)
     require_data(data)
-    from neuroduet.tasks.run import predict_run
+    from neuroduet.tasks.run import write_predictions
 
     with counted("recordings") as report:
-        files = predict_run(run=run, data=data, out=out, continuous=continuous, report=report)
+        files = write_predictions(
+            run=run, data=data, out=out, continuous=continuous, report=report
+        )
     if as_json:
         write_json({"files": files})
     else:
@@ -114,10 +116,10 @@ def predict(
 def embed(run: Run, out: OutFile, as_json: AsJson = False) -> None:
     """Write the learned embedding of every unit."""
     require_run(run)
-    from neuroduet.tasks.run import embed_run
+    from neuroduet.tasks.run import embed as write_embeddings
 
     with counted("reading the run"):
-        table = embed_run(run=run, out=out)
+        table = write_embeddings(run=run, out=out)
     if as_json:
         sessions = list(dict.fromkeys(table["session"]))
         numbers = sum(str(name).startswith("e") for name in table)

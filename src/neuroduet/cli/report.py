@@ -99,7 +99,8 @@ def _run_page(
 
     beside = _beside(run, scores)
     _complete([run], data, show)
-    page = write_page(run, beside, title, out)
+    drawing = 1.0 if data is None else DRAWING
+    page = write_page(run, beside, title, out, partial(_part, show, 1 - drawing, drawing, ""))
     return page.path, page.missing
 
 

@@ -52,11 +52,11 @@ def evaluate(
     """Score a trained model on the test windows."""
     require_run(run)
     require_data(data)
-    from neuroduet.tasks.run import evaluate_run
+    from neuroduet.tasks.run import evaluate as score
 
     path = out or run / "scores.csv"
     with question_progress() as report:
-        scores = evaluate_run(
+        scores = score(
             run=run,
             data=data,
             sessions=names(sessions),
@@ -69,7 +69,7 @@ def evaluate(
         )
     _show(scores, path, as_json)
     if not as_json and path == run / "scores.csv":  # the page shows the scores of the folder
-        write_next("report", run)
+        write_next("report", run, "--data", data)
 
 
 def baselines(
@@ -87,7 +87,7 @@ def baselines(
     """Score linear models on the same windows and splits."""
     require_data(data)
     resolved = configured("duet", config, settings or [])
-    from neuroduet.tasks.run import baselines as score_baselines
+    from neuroduet.tasks.run import score_baselines
 
     with question_progress() as report:
         scores = score_baselines(

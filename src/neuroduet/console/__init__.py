@@ -1,6 +1,5 @@
 """What the command line prints: sentences, JSON, tables and progress."""
 
-from neuroduet.console.progress import counted, question_progress, training_progress, working
 from neuroduet.console.scores import print_scores
 from neuroduet.console.tables import (
     print_findings,
@@ -8,13 +7,14 @@ from neuroduet.console.tables import (
     print_run,
     print_table,
 )
-from neuroduet.console.words import (
+from neuroduet.console.words import jsonable, unused, write_json, write_next
+from neuroduet.terminal import (
+    counted,
     is_quiet,
-    jsonable,
-    unused,
+    question_progress,
+    training_progress,
+    working,
     write,
-    write_json,
-    write_next,
 )
 
 __all__ = [

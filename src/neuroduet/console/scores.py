@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neuroduet.console.tables import laid_out, paragraph, show
-from neuroduet.console.words import new_console, plain, write
+from neuroduet.terminal import new_console, plain, write
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
     from rich.text import Text
 
 FLOOR = -100.0
 """Scores below are told apart by nobody: a prediction so wrong that its value means nothing."""
+
+SPARSE = 0.5
+"""Share of empty cells from which on models are listed row by row."""
 
 ASIDE = ("mean_rate", "mean", "majority", "oracle_rates")
 """Columns that only the file has: constants, which the null stands for, and the true rates."""
@@ -31,9 +35,7 @@ def print_scores(scores: Any, models: Sequence[str] | None = None) -> None:
 
     whole = summary_table(scores)
     table = brief_table(scores, models) if models else _primary_rows(whole)
-    rows = [_cells(key, row) for key, row in table.iterrows()]
-    header = [*map(str, table.index.names), *(plain(str(name)) for name in table.columns)]
-    found = laid_out(header, rows, numbers=len(table.index.names))
+    found = _ranked(table) if _is_sparse(table) else _side_by_side(table)
     if found is not None:
         show(found)
     else:
@@ -42,6 +44,45 @@ def print_scores(scores: Any, models: Sequence[str] | None = None) -> None:
     if others:
         said, are = ("score", "is") if others == 1 else ("scores", "are")
         write(f"{others} other {said} (metrics, channels, parts of tasks) {are} in the file")
+
+
+def _side_by_side(table: pd.DataFrame) -> Table | None:
+    """One column for every model."""
+    rows = [_cells(key, row) for key, row in table.iterrows()]
+    header = [*map(str, table.index.names), *(plain(str(name)) for name in table.columns)]
+    return laid_out(header, rows, numbers=len(table.index.names))
+
+
+def _is_sparse(table: pd.DataFrame) -> bool:
+    """Whether columns of models would be empty for the most part."""
+    from neuroduet.report.tables import model_columns
+
+    models = table[model_columns(table)]
+    return bool(models.isna().to_numpy().mean() > SPARSE) if models.size else False
+
+
+def _ranked(table: pd.DataFrame) -> Table | None:
+    """The models of every row in words, the best first."""
+    from rich.text import Text
+
+    from neuroduet.report.tables import model_columns
+
+    models = model_columns(table)
+    beside = [name for name in table.columns if name not in models]
+    rows = []
+    for key, row in table.iterrows():
+        known = row[models].dropna().sort_values(ascending=False, kind="stable")
+        best, *others = [_item(name, value) for name, value in known.items()] or ["–"]
+        rows.append(
+            [
+                *(Text(plain(str(part))) for part in key),
+                Text(best, style="bold"),
+                Text(", ".join(others)),
+                *(Text(_shown(str(name), float(row[name]))) for name in beside),
+            ]
+        )
+    header = [*map(str, table.index.names), "best", "others", *map(str, beside)]
+    return laid_out(header, rows, numbers=len(table.index.names) + 2)
 
 
 def _primary_rows(table: pd.DataFrame) -> pd.DataFrame:

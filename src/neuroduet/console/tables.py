@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from neuroduet.console.words import new_console, plain, write
+from neuroduet.terminal import new_console, plain, write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,18 +18,23 @@ INDENT = 2
 """Spaces before the later lines of a paragraph."""
 
 
-def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[str, str]) -> None:
+def print_recordings(
+    summaries: Iterable[Mapping[str, Any]],
+    windows: Mapping[str, str],
+    lengths: Mapping[str, Mapping[str, int | float]],
+) -> None:
     """Print one row for each recording, then what is wrong with any of them.
 
     Args:
         summaries: What :func:`neuroduet.data.recording.describe` says of each.
         windows: By session, how many windows are for training, validation and test.
+        lengths: By session, ``shortest_bins``, ``longest_bins`` and ``bin_size_s`` of its windows.
     """
     known = list(summaries)
-    header = "session subject activity units rate duration trials train/valid/test behaviours"
-    rows = [_recording_row(one, windows) for one in known if not one["problems"]]
+    header = "session,subject,activity,units,median rate,duration,trials,window"
+    rows = [_recording_row(one, windows, lengths) for one in known if not one["problems"]]
     if rows:
-        print_table(header.split(), rows)
+        print_table([*header.split(","), "train/valid/test", "behaviours"], rows)
     frames = [
         _frames_row(one["session"], found) for one in known for found in one.get("frames", [])
     ]
@@ -41,12 +46,16 @@ def print_recordings(summaries: Iterable[Mapping[str, Any]], windows: Mapping[st
             write(f"session {one['session']}: {problem}", stderr=True)
 
 
-def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tuple[str, ...]:
+def _recording_row(
+    summary: Mapping[str, Any],
+    windows: Mapping[str, str],
+    lengths: Mapping[str, Mapping[str, int | float]],
+) -> tuple[str, ...]:
     rates_hz = summary["rate_quantiles_hz"]
     silent = f" ({summary['silent_units']} silent)" if summary["silent_units"] else ""
     behaviours = [
         f"{one['name']} ({one['kind']}, per {one['per']}"
-        + (f", {one['missing']:.0%} missing)" if one["missing"] else ")")
+        + (f", {one['missing']:.0%} missing)" if one["missing"] >= 0.005 else ")")
         for one in summary["behaviours"]
     ]
     return (
@@ -57,9 +66,18 @@ def _recording_row(summary: Mapping[str, Any], windows: Mapping[str, str]) -> tu
         f"{rates_hz[2]:.1f} Hz" if rates_hz else "-",
         f"{summary['duration_s']:.0f} s",
         str(summary["trials"]),
+        _window(lengths[summary["session"]]) if summary["session"] in lengths else "-",
         windows.get(summary["session"], "-"),
         "\n".join(behaviours) or "-",
     )
+
+
+def _window(length: Mapping[str, int | float]) -> str:
+    """Length of the windows: of trials that differ in length, of the shortest and the longest."""
+    bins = (int(length["shortest_bins"]), int(length["longest_bins"]))
+    ends = [bins[0]] if bins[0] == bins[1] else list(bins)
+    seconds = " to ".join(f"{one * length['bin_size_s']:.3g}" for one in ends)
+    return f"{seconds} s\n{' to '.join(map(str, ends))} bins"
 
 
 def _frames_row(session: str, found: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
-"""Sentences and JSON on standard output and standard error."""
+"""Results on standard output: JSON, and the command that comes next."""
 
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import sys
 from collections.abc import Mapping
@@ -14,23 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from neuroduet.plain import printable
-
-PIPED_WIDTH = 100_000
-"""Columns of a table that no terminal shows: files and pipes get whole cells, however long."""
-
-
-def write(text: str, *, stderr: bool = False) -> None:
-    """Print one sentence, never cut or coloured.
-
-    Args:
-        text: The sentence.
-        stderr: Print to standard error instead of standard output.
-    """
-    console = new_console(stderr=stderr)
-    console.print(plain(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
+from neuroduet.terminal import is_quiet, write
 
 
 def write_next(*words: str | Path) -> None:
@@ -109,27 +92,3 @@ def _of_arrays(value: Any) -> Any:
     if value is pd.NA or value is pd.NaT:
         return None
     raise TypeError(f"JSON has no {type(value).__name__}")
-
-
-def is_quiet() -> bool:
-    """Whether only results and errors are wanted: the package's log leaves its reports out."""
-    return logging.getLogger("neuroduet").level > logging.INFO
-
-
-def new_console(*, stderr: bool = False) -> Console:
-    """Where to print; made anew, because both streams may be replaced at any time.
-
-    Args:
-        stderr: Standard error instead of standard output.
-    """
-    piped = not (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=PIPED_WIDTH if piped else None)
-
-
-def plain(text: str) -> str:
-    """Text as it may be shown: names from files may hold letters that move the cursor.
-
-    Args:
-        text: Any text; its lines stay lines.
-    """
-    return "\n".join(printable(line) for line in text.split("\n"))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Shaped
 
 from neuroduet.errors import UserError
@@ -15,10 +13,18 @@ from neuroduet.errors import UserError
 Columns = dict[str, np.ndarray]
 
 
-def hull(activity: Columns, trials: Columns) -> Float[np.ndarray, "I 2"]:
-    """From the first to the last moment of activity and trials (s), where nobody said."""
+def hull(activity: Columns, trials: Columns, bin_size_s: float | None) -> Float[np.ndarray, "I 2"]:
+    """From the first to the last moment of activity and trials (s), where nobody said.
+
+    Args:
+        activity: Columns of spikes, or of bins, whose times are those of their centres.
+        trials: Columns of trials.
+        bin_size_s: Width of a bin, if anybody said.
+    """
     edges = [trials[name] for name in ("start", "end") if name in trials]
-    together = np.concatenate([activity["timestamps"], *edges])
+    half_s = (bin_size_s or 0.0) / 2 if "values" in activity else 0.0
+    times_s = activity["timestamps"]
+    together = np.concatenate([times_s - half_s, times_s + half_s, *edges])
     if not len(together):
         return np.zeros((0, 2))
     return np.array([[together.min(), together.max()]], dtype=np.float64)
@@ -35,18 +41,6 @@ def trial_columns(columns: Columns) -> Columns:
     found = {name: seconds(f"'{name}' of trials", columns[name]) for name in ("start", "end")
              if name in columns}  # fmt: skip
     return columns | found
-
-
-def plain(values: Shaped[np.ndarray, "*R"]) -> Shaped[np.ndarray, "*R"]:
-    """Objects, as pandas keeps them, as numpy text or numbers; missing text is empty."""
-    if values.dtype.kind not in "OT":
-        return values
-    missing = np.asarray(pd.isna(values))
-    known = values[~missing]
-    if known.size and all(isinstance(value, str) for value in known):
-        return np.where(missing, "", values).astype(np.str_)
-    numbers = not missing.any() and all(isinstance(value, Real) for value in known)
-    return np.array(values.tolist()) if numbers else values
 
 
 def seconds(where: str, times: Any) -> Float[np.ndarray, "*R"]:

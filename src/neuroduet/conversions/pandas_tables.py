@@ -15,7 +15,6 @@ from neuroduet.conversions.columns import (
     flat,
     hull,
     in_order,
-    plain,
     seconds,
     trial_columns,
 )
@@ -28,6 +27,7 @@ from neuroduet.conversions.parts import (
     told,
 )
 from neuroduet.data.schema import NEURAL_KINDS
+from neuroduet.data.tables import columns_of, plain
 from neuroduet.errors import UserError
 from neuroduet.types import NeuralKind, Per
 
@@ -98,22 +98,22 @@ def from_pandas(tables: Mapping[str, pd.DataFrame]) -> Data:
         UserError: A table or column is missing, or they do not fit each other.
     """
     kind = one_kind(tables)
-    session = required(tables, "session", ("session",)).iloc[0].to_dict()
-    units = columns_of(required(tables, "units", ("id",)))
-    trials = trial_columns(columns_of(tables["trials"])) if "trials" in tables else {}
+    said = identity(required(tables, "session", ("session",)).iloc[0].to_dict())
+    units = columns_of(required(tables, "units", ("id",)), "units")
+    trials = trial_columns(columns_of(tables["trials"], "trials")) if "trials" in tables else {}
     activity = _activity_columns(kind, required(tables, kind, fewest=0), units["id"])
     series = {
         str(name).removeprefix(SERIES): _narrow(str(name), table)
         for name, table in tables.items()
         if str(name).startswith(SERIES)
     }
-    recorded_s = hull(activity, trials)
+    recorded_s = hull(activity, trials, said["bin_size_s"])
     if "recorded" in tables:
         recorded = required(tables, "recorded", ("start_s", "end_s"))
         recorded_s = seconds("table 'recorded'", recorded[["start_s", "end_s"]])
     return put_together(
         Parts(
-            **identity(session),
+            **said,
             kind=kind,
             recorded_s=recorded_s,
             activity=activity,
@@ -236,11 +236,6 @@ def required(
         raise UserError(f"table '{name}' has no row, expected at least {fewest}; add it")
     table: pd.DataFrame = tables[name]
     return table
-
-
-def columns_of(table: pd.DataFrame) -> Columns:
-    """Columns of a table, text as numpy text."""
-    return {str(name): plain(table[name].to_numpy()) for name in table.columns}
 
 
 def _activity(parts: Parts) -> pd.DataFrame:

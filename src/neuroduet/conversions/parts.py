@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from pydantic import ValidationError
 from torch_brain.data import (
     ArrayDict,
     Data,
@@ -19,6 +18,7 @@ from torch_brain.data import (
 from neuroduet.config import BehaviourConfig
 from neuroduet.conversions.columns import Columns
 from neuroduet.data.columns import column, fields, groups, scalar
+from neuroduet.data.doubts import warn_of_doubts
 from neuroduet.data.parts import recorded_times, trial_table
 from neuroduet.data.schema import (
     NEURAL_KINDS,
@@ -30,6 +30,7 @@ from neuroduet.data.schema import (
     subject_id,
 )
 from neuroduet.errors import UserError, unknown
+from neuroduet.plain import plain_name
 from neuroduet.types import BehaviourKind, NeuralKind, Per
 
 UNKNOWN_SUBJECT = "unknown"
@@ -132,6 +133,7 @@ def put_together(parts: Parts) -> Data:
             f"the parts of session '{parts.session}' make no recording ({reason}); correct them"
         ) from None
     check(recording)
+    warn_of_doubts(recording, stacklevel=4)
     return recording
 
 
@@ -189,10 +191,10 @@ def told(
         raise unknown("kind of behaviour", str(kind), ("continuous", "categorical"))
     place = f"{name}.values" if per == "bin" else f"trials.{name}"
     try:
-        return BehaviourConfig(name=name, source=source or place, kind=known[kind], per=per)
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UserError(f"a behaviour cannot be called '{name}' ({said}); rename it") from None
+        plain_name(name)
+    except ValueError as error:
+        raise UserError(f"a behaviour cannot be called '{name}' ({error}); rename it") from None
+    return BehaviourConfig(name=name, source=source or place, kind=known[kind], per=per)
 
 
 def _columns(group: ArrayDict) -> Columns:

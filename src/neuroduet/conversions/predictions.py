@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
+from torch_brain.data import Data
 
 from neuroduet.conversions.windows import labelled
 from neuroduet.conversions.xarray_datasets import SECONDS, Variables, require_xarray
 from neuroduet.data.boundary import read_npz
-from neuroduet.errors import UserError
+from neuroduet.data.opened import OPEN_RECORDINGS
+from neuroduet.data.recording import save
+from neuroduet.errors import UserError, as_path
+from neuroduet.tasks.export import predict_sessions, write_predictions
+from neuroduet.tasks.known import open_known_sessions
+from neuroduet.tasks.stitch import OVERLAP
+from neuroduet.terminal import Count, counted
+from neuroduet.training.given import as_names, path_of
+from neuroduet.training.runs import load_run
+from neuroduet.training.trained import Ensemble, TrainedModel
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -38,7 +51,7 @@ def read_predictions(source: Path | str) -> dict[str, Dataset]:
         UserError: xarray is not installed, or the folder holds no readable predictions.
     """
     require_xarray()
-    folder = Path(source)
+    folder = as_path(source, "source")
     inner = folder / "predictions"
     files = sorted((inner if inner.is_dir() else folder).glob("*.npz"))
     if not files:
@@ -46,12 +59,100 @@ def read_predictions(source: Path | str) -> dict[str, Dataset]:
             f"found no predictions (*.npz) in {folder}, expected those of a run; write them with "
             "neuroduet.predict, or `neuroduet predict`"
         )
-    return {path.stem: _dataset(path) for path in files}
+    return {path.stem: _read(path) for path in files}
 
 
-def _dataset(path: Path) -> Dataset:
-    import xarray
+@overload
+def predict(
+    run: Path | str | TrainedModel | Ensemble,
+    data: Path | str | Data,
+    out: None = None,
+    sessions: Sequence[str] | str | None = None,
+    continuous: bool = False,
+    overlap: float = OVERLAP,
+    report: Count | None = None,
+    verbose: bool = False,
+) -> dict[str, Dataset]: ...
 
+
+@overload
+def predict(
+    run: Path | str | TrainedModel | Ensemble,
+    data: Path | str | Data,
+    out: Path | str,
+    sessions: Sequence[str] | str | None = None,
+    continuous: bool = False,
+    overlap: float = OVERLAP,
+    report: Count | None = None,
+    verbose: bool = False,
+) -> list[Path]: ...
+
+
+def predict(
+    run: Path | str | TrainedModel | Ensemble,
+    data: Path | str | Data,
+    out: Path | str | None = None,
+    sessions: Sequence[str] | str | None = None,
+    continuous: bool = False,
+    overlap: float = OVERLAP,
+    report: Count | None = None,
+    verbose: bool = False,
+) -> dict[str, Dataset] | list[Path]:
+    """Predict the activity from behaviour, and behaviour from the activity.
+
+    Every window of every split is predicted, those of the training split too, or whole recordings.
+
+    Args:
+        run: Run folder, or what :func:`neuroduet.load_run` opened.
+        data: A recording, a folder of recordings, or a recording in memory.
+        out: Folder to write to, as :func:`neuroduet.tasks.export.write_predictions` does; ``None``
+            writes nothing.
+        sessions: Session ids, or one id; ``None`` takes every recording of a session that the run
+            knows.
+        continuous: Predict whole recordings, every bin once.
+        overlap: Share of a window that it has in common with the next one, then.
+        report: Told how many recordings are predicted, of how many, and NaN.
+        verbose: Show how far it is on standard error, unless ``report`` is told instead.
+
+    Returns:
+        The datasets that :func:`read_predictions` describes, by session; with ``out`` the files,
+        in the order of the sessions' ids.
+
+    Raises:
+        UserError: xarray is not installed, the run or the data cannot be read, no recording is of
+            a session of the run, or the overlap is not in ``[0, 1)``.
+    """
+    model = run if isinstance(run, TrainedModel | Ensemble) else load_run(run)
+    with _on_disk(data) as path:
+        if out is not None:
+            given = (model, path, out, sessions, continuous, overlap, report, verbose)
+            return write_predictions(*given)
+        require_xarray()
+        opened = open_known_sessions(model, path, as_names(sessions))
+        found: dict[str, Dataset] = {}
+        with counted("recordings", report, verbose) as told:
+            for arrays in predict_sessions(model, opened, continuous, overlap):
+                session = opened[len(found)].info.id
+                found[session] = _dataset(session, arrays)
+                told(len(found), len(opened), float("nan"))
+        return found
+
+
+@contextmanager
+def _on_disk(data: Path | str | Data) -> Iterator[Path]:
+    """A recording as a file, which windows are read from; one in memory is written for a while."""
+    if not isinstance(data, Data):
+        yield path_of(data, "data")
+        return
+    with TemporaryDirectory(prefix="neuroduet-", ignore_cleanup_errors=True) as folder:
+        save(data, Path(folder) / "recording.h5")
+        try:
+            yield Path(folder)
+        finally:
+            OPEN_RECORDINGS.close()
+
+
+def _read(path: Path) -> Dataset:
     arrays = read_npz(path)
     missing = [name for name in ("units", "valid", "split", "bin_size_s") if name not in arrays]
     if missing:
@@ -59,8 +160,14 @@ def _dataset(path: Path) -> Dataset:
             f"{path} lacks {', '.join(missing)}, expected predictions of neuroduet; write them "
             "again with neuroduet.predict"
         )
+    return _dataset(path.stem, arrays)
+
+
+def _dataset(session: str, arrays: dict[str, np.ndarray]) -> Dataset:
+    import xarray
+
     width = float(arrays["bin_size_s"])
-    attributes = {"session": path.stem, "bin_size_s": width}
+    attributes = {"session": session, "bin_size_s": width}
     leading = ("window", "time") if arrays["valid"].ndim == 2 else ("time",)
     coordinates: Variables = {"unit": ("unit", arrays["units"])}
     if leading == ("time",):

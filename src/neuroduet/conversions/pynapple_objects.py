@@ -12,10 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 from torch_brain.data import Data
 
-from neuroduet.conversions.columns import Columns, flat, in_order
+from neuroduet.conversions.columns import Columns, flat, hull, in_order
 from neuroduet.conversions.pandas_tables import (
     behaviour_table,
-    columns_of,
     identity,
     listed,
     one_kind,
@@ -23,6 +22,7 @@ from neuroduet.conversions.pandas_tables import (
     session_table,
 )
 from neuroduet.conversions.parts import Parts, Series, put_together, take_apart
+from neuroduet.data.tables import columns_of
 from neuroduet.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def from_pynapple(objects: Mapping[str, Any], session_id: str | None = None) -> 
     _pynapple()
     kind = one_kind(objects)
     held = objects[kind]
-    said = _said(objects, session_id, held if kind != "spikes" else None)
-    units = {k: v for k, v in columns_of(held.metadata).items() if k not in OWN}
+    said = identity(_said(objects, session_id, held if kind != "spikes" else None))
+    units = {k: v for k, v in columns_of(held.metadata, "units").items() if k not in OWN}
     names = held.index if kind == "spikes" else held.columns
     ids = units.get("id", np.array([_unit_name(name) for name in names], dtype=np.str_))
     skipped = (kind, "trials", *TABLES)
@@ -113,13 +113,14 @@ def from_pynapple(objects: Mapping[str, Any], session_id: str | None = None) -> 
     trials: Columns = {}
     if "trials" in objects:
         rows = objects["trials"]
-        trials = columns_of(rows.metadata) | {"start": rows.start, "end": rows.end}
+        trials = columns_of(rows.metadata, "trials") | {"start": rows.start, "end": rows.end}
+    activity = _events(held) if kind == "spikes" else _values(held)
     return put_together(
         Parts(
-            **identity(said),
+            **said,
             kind=kind,
-            recorded_s=np.asarray(held.time_support.values, dtype=np.float64),
-            activity=_events(held) if kind == "spikes" else _values(held),
+            recorded_s=_recorded(held, activity, said["bin_size_s"]),
+            activity=activity,
             units=units | {"id": ids.astype(np.str_)},
             trials=trials,
             behaviours=listed(objects, series, trials),
@@ -229,6 +230,13 @@ def _said(
     if binned is not None and "bin_size_s" not in said and len(binned) > 1:
         said["bin_size_s"] = float(np.median(np.diff(binned.t)))
     return said
+
+
+def _recorded(held: Any, activity: Columns, bin_size_s: float | None) -> Float[np.ndarray, "I 2"]:
+    """The time support; whole bins where pynapple made it of the centres of the bins."""
+    support = np.asarray(held.time_support.values, dtype=np.float64)
+    centres = hull(activity, {}, None)
+    return hull(activity, {}, bin_size_s) if np.array_equal(support, centres) else support
 
 
 def _unit_name(name: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from neuroduet.config import Config
+from neuroduet.config import Config, DataConfig
 from neuroduet.conversions.xarray_datasets import Variables, require_xarray
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 
-def windows(path: Path | str, config: Config | None = None) -> Dataset:
+def windows(path: Path | str, config: Config | DataConfig | None = None) -> Dataset:
     """All windows of a recording, binned as a model sees them.
 
     Args:
         path: A recording.
-        config: Its section ``data`` says how recordings are cut; the default if not given.
+        config: How recordings are cut, or a configuration that says it; the default if not given.
 
     Returns:
         ``counts`` (or ``traces``) ``(window, time, unit)`` and the behaviours, ``(window, time[,
@@ -38,7 +38,7 @@ def windows(path: Path | str, config: Config | None = None) -> Dataset:
     require_xarray()
     import xarray
 
-    sessions = open_sessions(path, (config or Config()).data)
+    sessions = open_sessions(path, config)
     if len(sessions) != 1:
         raise UserError(f"{path} holds {len(sessions)} recordings, expected one; name its file")
     session = sessions[0]

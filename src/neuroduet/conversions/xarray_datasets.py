@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch_brain.data import Data
 
-from neuroduet.conversions.columns import Columns, hull, in_order, plain, seconds, trial_columns
+from neuroduet.conversions.columns import Columns, hull, in_order, seconds, trial_columns
 from neuroduet.conversions.pandas_tables import identity, one_kind
 from neuroduet.conversions.parts import Parts, Series, put_together, take_apart, told
+from neuroduet.data.tables import plain
 from neuroduet.errors import UserError
 from neuroduet.types import NeuralKind
 
@@ -141,6 +142,7 @@ def from_xarray(dataset: Dataset) -> Data:
             "found no attribute 'session' of the dataset, expected the id of the session; add "
             "dataset.attrs['session']"
         )
+    said = identity(dataset.attrs)
     trials = trial_columns(_columns(dataset, "trial"))
     activity, series = _activity(dataset, kind), _series(dataset)
     behaviours = [
@@ -155,15 +157,14 @@ def from_xarray(dataset: Dataset) -> Data:
     ]
     for entry in dataset.coords.values():
         if "behaviour" in entry.attrs:
-            said = entry.attrs
-            column = said.get("column", str(entry.name))
-            own, source = str(said["behaviour"]), f"trials.{column}"
-            behaviours.append(told(own, "trial", trials[column], said.get("kind"), source))
+            column = entry.attrs.get("column", str(entry.name))
+            own, source = str(entry.attrs["behaviour"]), f"trials.{column}"
+            behaviours.append(told(own, "trial", trials[column], entry.attrs.get("kind"), source))
     return put_together(
         Parts(
-            **identity(dataset.attrs),
+            **said,
             kind=kind,
-            recorded_s=_recorded(dataset, activity, trials),
+            recorded_s=_recorded(dataset, activity, trials, said["bin_size_s"]),
             activity=activity,
             units={"id": dataset["unit"].values.astype(np.str_), **_columns(dataset, "unit")},
             trials=trials,
@@ -243,9 +244,11 @@ def _series(dataset: Dataset) -> dict[str, Series]:
     return found
 
 
-def _recorded(dataset: Dataset, activity: Columns, trials: Columns) -> np.ndarray:
+def _recorded(
+    dataset: Dataset, activity: Columns, trials: Columns, bin_size_s: float | None
+) -> np.ndarray:
     if "recorded_start" not in dataset.coords:
-        return hull(activity, trials)
+        return hull(activity, trials, bin_size_s)
     edges = [seconds(f"'recorded_{edge}'", dataset[f"recorded_{edge}"])
              for edge in ("start", "end")]  # fmt: skip
     return np.stack(edges, axis=1)

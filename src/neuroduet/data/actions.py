@@ -11,13 +11,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch_brain.data import ArrayDict, Data, IrregularTimeSeries
 
-from neuroduet.data.binning import sample_series
-from neuroduet.data.columns import column, fields, groups
+from neuroduet.data.binning import sample_series, typical_step
+from neuroduet.data.columns import SERIES, column, fields, groups
 from neuroduet.data.pose import OBSERVATIONS, STATEMENTS, frame_groups, names_of
 from neuroduet.data.recording import load, replace_groups
 from neuroduet.data.schema import (
     ACTIONS_SOURCE,
-    SERIES,
     find_problems,
     recording_id,
     source_column,
@@ -105,7 +104,7 @@ def read_labels(
         return None
     times = np.asarray(column(group, "timestamps"), dtype=np.float64)
     classes = np.asarray(column(group, "classes"))
-    reach_s = 0.5 * max(_step(times), _step(timestamps))
+    reach_s = 0.5 * max(typical_step(times), typical_step(timestamps))
     found, observed = sample_series(times, classes, timestamps, reach_s)
     labels = np.where(observed, found, UNLABELLED).astype(np.int64)
     return labels, names_of(recording, STATEMENTS["labels"])
@@ -113,10 +112,10 @@ def read_labels(
 
 def with_actions(
     recording: Data,
-    classes: Int[np.ndarray, " T"],
-    probabilities: Float[np.ndarray, "T K"] | None,
+    classes: Int[np.ndarray, " _"],
+    probabilities: Float[np.ndarray, "_ K"] | None,
     names: Sequence[str],
-    timestamps: Float[np.ndarray, " T"],
+    timestamps: Float[np.ndarray, " _"],
 ) -> Data:
     """A recording that also says which action the animal performs, ready to be a behaviour.
 
@@ -133,9 +132,15 @@ def with_actions(
         are replaced. The behaviour ``actions`` is offered, per bin, its classes by name.
 
     Raises:
-        UserError: A name is empty, used twice or not ASCII, a class has none, or times are missing
-            or not sorted.
+        UserError: A name is empty, used twice or not ASCII, a class has none, times are missing or
+            not sorted, or there are not as many of each.
     """
+    lengths = {"classes": len(classes), "timestamps": len(timestamps)}
+    if probabilities is not None:
+        lengths["probabilities"] = len(probabilities)
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{count} {name}" for name, count in lengths.items())
+        raise UserError(f"found {found}, expected one of each per frame; give all of one length")
     if not np.isfinite(timestamps).all() or (np.diff(timestamps) < 0).any():
         raise UserError("times of actions are missing or not sorted; give one time per frame (s)")
     words = _words(classes, tuple(names))
@@ -155,10 +160,10 @@ def with_actions(
 
 def write_actions(
     path: Path | str,
-    classes: Int[np.ndarray, " T"],
-    probabilities: Float[np.ndarray, "T K"] | None,
+    classes: Int[np.ndarray, " _"],
+    probabilities: Float[np.ndarray, "_ K"] | None,
     names: Sequence[str],
-    timestamps: Float[np.ndarray, " T"],
+    timestamps: Float[np.ndarray, " _"],
 ) -> None:
     """Write actions into the file of a recording; whatever else it holds stays as it is.
 
@@ -206,11 +211,6 @@ def _series_columns(recording: Data) -> list[str]:
         for field in fields(group)
         if field != "timestamps" and column(group, field).dtype.kind in "iuf"
     ]
-
-
-def _step(timestamps: Float[np.ndarray, " T"]) -> float:
-    """Typical time between frames (s)."""
-    return float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 0.0
 
 
 def _words(classes: Int[np.ndarray, " T"], names: tuple[str, ...]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,10 +15,13 @@ from torch_brain.data import (
     SubjectDescription,
 )
 
+from neuroduet.data.activity_arrays import bin_columns, spike_columns, warn_if_transposed
 from neuroduet.data.behaviour_arrays import BehaviourArray, read_behaviour
+from neuroduet.data.doubts import warn_of_doubts
 from neuroduet.data.layout import Layout, lay_out, stack
 from neuroduet.data.schema import NEURAL_KINDS, check
-from neuroduet.errors import UserError
+from neuroduet.data.tables import Table, columns_of
+from neuroduet.errors import UserError, unsuitable
 from neuroduet.types import NeuralKind
 
 _RESERVED = {
@@ -36,9 +38,9 @@ def from_arrays(
     spike_units: Any = None,
     traces: Any = None,
     bin_size_s: float | None = None,
-    behaviours: Mapping[str, Any] | None = None,
-    trials: Mapping[str, Any] | None = None,
-    units: Mapping[str, Any] | None = None,
+    behaviours: Table | None = None,
+    trials: Table | None = None,
+    units: Table | None = None,
     split: Sequence[str] | np.ndarray | None = None,
     subject_id: str | None = None,
 ) -> Data:
@@ -49,22 +51,26 @@ def from_arrays(
     repeated, is a class (such as a block prior of .2/.5/.8). With trials, a 1-D array with one
     entry per trial is a behaviour per trial; everything else has one entry per bin.
 
+    What can be used but is probably not meant is warned of: times in milliseconds or samples,
+    transposed axes, integers of many values as classes, a column ``regions`` for ``region``.
+
     Args:
         session_id: Name of the session, and of its file.
         counts: Spike counts: ``(trials, bins, units)``, a list of ``(bins_i, units)`` for trials
             of different length, or ``(time, units)``.
-        spike_times: Times of all spikes (s), in any order.
-        spike_units: Unit of each spike: row in the unit table, or its id as text.
+        spike_times: Times of all spikes (s), in any order; or a list of arrays, the spikes of each
+            unit.
+        spike_units: Unit of each spike: row in the unit table, or its id as text. Not with a list.
         traces: Continuous activity (calcium, LFP) in the shapes of ``counts``.
         bin_size_s: Width of a bin (s). With spike times it is needed for behaviours per bin.
         behaviours: By name: ``(trials, bins[, C])``, a list of ``(bins_i[, C])``,
             ``(time[, C])``, ``(trials,)``, or a tuple ``(times_s, values)``. Missing values are
             ``nan``, -1 for integer classes per bin, and the empty string for text.
-        trials: Columns of the trial table. ``start`` and ``end`` (s) are needed with spike times
-            and with ``(time, units)``; binned trials without them are laid out one after the
-            other, one second apart.
-        units: Columns of the unit table: ``region``, ``depth_um`` ...; ``id`` defaults to
-            ``unit000``, ``unit001`` ...
+        trials: Columns of the trial table, or a table of pandas. ``start`` and ``end`` (s) are
+            needed with spike times and with ``(time, units)``; binned trials without them are
+            laid out one after the other, one second apart.
+        units: Columns of the unit table, or a table of pandas: ``region``, ``depth_um`` ...;
+            ``id`` defaults to ``unit000``, ``unit001`` ...
         split: ``train``, ``valid`` or ``test`` for each trial.
         subject_id: Name of the animal.
 
@@ -85,17 +91,21 @@ def from_arrays(
         (40, 3)
     """
     kind, given = _one_neural(counts=counts, spikes=spike_times, traces=traces)
-    columns = {str(name): np.asarray(values) for name, values in (trials or {}).items()}
+    _require_text(session_id=session_id, subject_id=subject_id)
+    columns, unit_columns = columns_of(trials, "trials"), columns_of(units, "units")
+    offered = (
+        behaviours if isinstance(behaviours, Mapping) else columns_of(behaviours, "behaviours")
+    )
     values, bins = (None, None) if kind == "spikes" else stack(kind, given)
     layout = lay_out(bin_size_s, columns, None if values is None else len(values), bins)
     if values is None:
-        series, unit_table = _events(given, spike_units, units)
+        series, unit_table = spike_columns(given, spike_units, unit_columns)
     else:
-        series, unit_table = _bins(kind, values, layout, units)
-        _warn_if_transposed(kind, values, layout, units)
+        series, unit_table = bin_columns(kind, values, layout, unit_columns)
+        warn_if_transposed(kind, values, layout, unit_columns)
     found = {
         _allowed(str(name)): read_behaviour(str(name), behaviour, layout)
-        for name, behaviour in (behaviours or {}).items()
+        for name, behaviour in offered.items()
     }
     domain = _domain(layout, series["timestamps"], found)
     recording = Data(
@@ -109,7 +119,14 @@ def from_arrays(
         **_behaviour_groups(found),
     )
     check(recording)
+    warn_of_doubts(recording)
     return recording
+
+
+def _require_text(**names: object) -> None:
+    for what, name in names.items():
+        if not isinstance(name, str | None) or (what == "session_id" and name is None):
+            raise unsuitable(what, name, "a name as text", f"write for example {what}='mouse1'")
 
 
 def _one_neural(**given: Any) -> tuple[NeuralKind, Any]:
@@ -127,91 +144,6 @@ def _allowed(name: str) -> str:
             f"underscores, and none of {', '.join(sorted(_RESERVED))}"
         )
     return name
-
-
-def _events(
-    times: Any, spike_units: Any, units: Mapping[str, Any] | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Columns of ``spikes`` and of ``units``."""
-    times_s = np.asarray(times, dtype=np.float64)
-    if spike_units is None:
-        raise UserError("spike_times needs spike_units, the unit of each spike")
-    index = np.asarray(spike_units)
-    if times_s.ndim != 1 or times_s.shape != index.shape:
-        raise UserError(
-            f"spike_times has shape {times_s.shape} and spike_units {index.shape}, expected one "
-            "time and one unit per spike"
-        )
-    if not np.isfinite(times_s).all():
-        raise UserError("spike_times holds values that are not finite; leave those spikes out")
-    if index.dtype.kind in "US":
-        index, units = _index_of_ids(index.astype(np.str_), units)
-    if index.dtype.kind not in "iu" and len(index):
-        raise UserError(f"spike_units is of type {index.dtype}, expected integers or unit ids")
-    index = index.astype(np.int64)
-    order = np.argsort(times_s, kind="stable")
-    lengths = [len(np.atleast_1d(column)) for column in (units or {}).values()]
-    n_units = lengths[0] if lengths else int(index.max(initial=-1)) + 1
-    series = {"timestamps": times_s[order], "unit_index": index[order]}
-    return series, _unit_table(units, n_units)
-
-
-def _index_of_ids(
-    spike_ids: np.ndarray, units: Mapping[str, Any] | None
-) -> tuple[np.ndarray, dict[str, Any]]:
-    table = dict(units or {})
-    ids = np.asarray(table.get("id", np.unique(spike_ids))).astype(np.str_)
-    unknown = np.setdiff1d(spike_ids, ids)
-    if len(unknown):
-        raise UserError(
-            f"spike_units names {len(unknown)} units that units['id'] lacks, such as "
-            f"'{unknown[0]}'; add them to the unit table"
-        )
-    order = np.argsort(ids)
-    return order[np.searchsorted(ids[order], spike_ids)], {**table, "id": ids}
-
-
-def _bins(
-    kind: str, values: np.ndarray, layout: Layout, units: Mapping[str, Any] | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Columns of ``counts`` or ``traces``, and of ``units``."""
-    table = _unit_table(units, values.shape[1])
-    times = layout.trial_centres() if layout.by_trial else layout.time_centres(len(values))
-    if kind == "traces":
-        values = values.astype(np.float32)
-    elif np.isfinite(values).all() and (values >= 0).all() and (values == np.round(values)).all():
-        values = values.astype(np.min_scalar_type(int(values.max(initial=0))))
-    return {"timestamps": times, "values": values}, table
-
-
-def _unit_table(units: Mapping[str, Any] | None, n_units: int) -> dict[str, np.ndarray]:
-    ids = np.array([f"unit{unit:03d}" for unit in range(n_units)], dtype=np.str_)
-    table = {"id": ids, **{str(key): np.asarray(value) for key, value in (units or {}).items()}}
-    for name, values in table.items():
-        if values.shape[:1] != (n_units,):
-            length = len(np.atleast_1d(values))
-            raise UserError(
-                f"units['{name}'] has {length} entries, but there are {n_units} units; the axes "
-                "of the activity must be (trials, bins, units) or (time, units)"
-            )
-    return {**table, "id": table["id"].astype(np.str_)}
-
-
-def _warn_if_transposed(
-    kind: str, values: np.ndarray, layout: Layout, units: Mapping[str, Any] | None
-) -> None:
-    """Warn about far more units than bins, unless a unit table confirms the order of the axes."""
-    n_units = values.shape[1]
-    n_bins, factor = len(values), 4
-    if layout.by_trial and layout.bins is not None:
-        # Short trials of many units are common: 50 bins of 400 units are nothing special.
-        n_bins, factor = int(layout.bins.max(initial=1)), 20
-    if not units and n_units >= factor * max(n_bins, 1):
-        warnings.warn(
-            f"{kind} has {n_units} units but only {n_bins} bins; if the axes are transposed, give "
-            "(trials, bins, units) or (time, units)",
-            stacklevel=3,
-        )
 
 
 def _domain(layout: Layout, times_s: np.ndarray, found: Mapping[str, BehaviourArray]) -> Interval:
@@ -244,12 +176,11 @@ def _trial_group(
             "rename one of them"
         )
     extra = {} if split is None else {"split": np.asarray(split)}
-    for name, values in extra.items():
-        if values.shape != (layout.n_trials,):
-            raise UserError(
-                f"{name} has {values.size} entries, but there are {layout.n_trials} trials; give "
-                "train, valid or test for each trial"
-            )
+    if extra and extra["split"].shape != (layout.n_trials,):
+        raise UserError(
+            f"split has {extra['split'].size} entries, but there are {layout.n_trials} trials; "
+            "give train, valid or test for each trial"
+        )
     if layout.n_trials == 0:
         return {}
     table = {**columns, **labels, **extra, "start": layout.start_s, "end": layout.end_s}

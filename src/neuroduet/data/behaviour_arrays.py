@@ -10,14 +10,16 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from neuroduet.data.layout import Layout
+from neuroduet.data.tables import numbers, plain
 from neuroduet.errors import UserError
 from neuroduet.types import BehaviourKind, Per
 
 MAX_FLOAT_CLASSES = 20
-"""Floats given once per trial are classes up to this many distinct values."""
+"""Floats given once per trial are classes up to this many distinct values; more integers than this
+are probably a continuous behaviour."""
 
 MANY_CLASSES = 50
-"""More integer classes than this are probably a continuous behaviour."""
+"""The same for integers given per bin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ def read_behaviour(name: str, given: Any, layout: Layout) -> BehaviourArray:
         return _ragged(name, given, layout)
     values = _plain(name, np.asarray(given))
     if layout.n_trials and values.shape == (layout.n_trials,):
-        return _per_trial(values)
+        return _per_trial(name, values)
     if _fits_trials(values, layout):
         flat = values.reshape(-1, *values.shape[2:])
         return _per_bin(name, flat, layout.trial_centres(), layout)
@@ -70,7 +72,7 @@ def read_behaviour(name: str, given: Any, layout: Layout) -> BehaviourArray:
 
 
 def _sampled(name: str, times_s: Any, values: Any) -> BehaviourArray:
-    times = np.asarray(times_s, dtype=np.float64)
+    times = numbers(times_s, f"times of behaviour '{name}'").astype(np.float64)
     samples = _plain(name, np.asarray(values))
     if samples.ndim == 0 or len(times) != len(samples):
         raise UserError(
@@ -105,8 +107,7 @@ def _ragged(name: str, given: list[Any], layout: Layout) -> BehaviourArray:
 
 def _plain(name: str, values: np.ndarray) -> np.ndarray:
     """Numbers, or text; booleans become 0 and 1."""
-    if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.ravel()):
-        return values.astype(np.str_)
+    values = plain(values)
     if values.dtype.kind == "S":
         return values.astype(np.str_)
     if values.dtype.kind == "b":
@@ -118,12 +119,13 @@ def _plain(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _per_trial(values: np.ndarray) -> BehaviourArray:
+def _per_trial(name: str, values: np.ndarray) -> BehaviourArray:
     if values.dtype.kind == "f":
         finite = values[np.isfinite(values)]
         distinct = len(np.unique(finite))
         if distinct > MAX_FLOAT_CLASSES or distinct == len(finite):
             return BehaviourArray(kind="continuous", per="trial", values=values)
+    _warn_of_many(name, values, MAX_FLOAT_CLASSES)
     return BehaviourArray(kind="categorical", per="trial", values=values)
 
 
@@ -152,13 +154,19 @@ def _kind_per_bin(name: str, values: np.ndarray) -> tuple[BehaviourKind, np.ndar
             f"behaviour '{name}' is of type {values.dtype} (classes) with {values.shape[1]} "
             "channels, expected one class per bin; give floats if it is continuous"
         )
-    if values.dtype.kind in "iu" and len(np.unique(values)) > MANY_CLASSES:
-        warnings.warn(
-            f"behaviour '{name}' has {len(np.unique(values))} distinct integers, read as classes; "
-            "give floats if it is continuous",
-            stacklevel=5,
-        )
+    _warn_of_many(name, values, MANY_CLASSES)
     return "categorical", values
+
+
+def _warn_of_many(name: str, values: np.ndarray, limit: int) -> None:
+    """Warn of integers that are more classes than anybody has; text is meant as it is given."""
+    many = len(np.unique(values)) if values.dtype.kind in "iu" else 0
+    if many > limit:
+        warnings.warn(
+            f"behaviour '{name}' has {many} distinct integers, read as classes; give floats if it "
+            "is continuous, and text if they are names",
+            stacklevel=6,
+        )
 
 
 def _fits_trials(values: np.ndarray, layout: Layout) -> bool:

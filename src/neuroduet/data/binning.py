@@ -72,7 +72,8 @@ def bin_events(
     since_start = timestamps[event] - starts_s[window]
     # Truncation is a floor here: rounding aside, no event precedes its window.
     bins = ((since_start + edge) / bin_size_s).astype(np.int64).clip(0, n_bins - 1)
-    cell = (window * n_bins + bins) * n_units + unit_index[event]
+    # Unsigned numbers of 64 bits times signed ones would be floats.
+    cell = (window * n_bins + bins) * n_units + unit_index[event].astype(np.int64)
     size = len(starts_s) * n_bins * n_units
     counts = np.bincount(cell, minlength=size).astype(np.float32)
     return counts.reshape(len(starts_s), n_bins, n_units)
@@ -103,6 +104,36 @@ def select_bins(
     row = np.searchsorted(timestamps, left, side="left")
     inside = timestamps[row.clip(max=len(timestamps) - 1)] < left + bin_size_s
     return np.where(inside & (row < len(timestamps)), row, -1)
+
+
+def typical_step(timestamps: Float[np.ndarray, " R"], fallback: float = 0.0) -> float:
+    """Median time between samples (s); ``fallback`` where there are fewer than two."""
+    return float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else fallback
+
+
+def overlaps(
+    intervals_s: Float[np.ndarray, "I 2"],
+    first_s: Float[np.ndarray, "*G"],
+    last_s: Float[np.ndarray, "*G"],
+) -> Bool[np.ndarray, "*G"]:
+    """Which spans of time have at least one moment in common with any of some intervals.
+
+    Args:
+        intervals_s: Start and end of each (s), in any order; they may overlap.
+        first_s: First moment of each span (s).
+        last_s: Its last moment (s).
+
+    Example:
+        >>> gap = np.array([[0.0, 1.0], [3.0, 4.0]])
+        >>> overlaps(gap, np.array([0.5, 1.5, 2.0]), np.array([0.5, 2.5, 3.0]))
+        array([ True, False,  True])
+    """
+    if len(intervals_s) == 0:
+        return np.zeros(first_s.shape, dtype=bool)
+    start_s, end_s = intervals_s[np.argsort(intervals_s[:, 0], kind="stable")].T
+    begun = np.searchsorted(start_s, last_s, side="right")
+    latest_s = np.maximum.accumulate(end_s)[(begun - 1).clip(min=0)]
+    return (begun > 0) & (latest_s >= first_s)
 
 
 def finite_rows(values: Float[np.ndarray, "R *C"]) -> Bool[np.ndarray, " R"]:

@@ -17,7 +17,10 @@ from typing import Any
 import h5py
 import numpy as np
 from jaxtyping import Float, Shaped
-from torch_brain.data import ArrayDict, Data
+from torch_brain.data import ArrayDict, Data, IrregularTimeSeries, RegularTimeSeries
+
+SERIES = (IrregularTimeSeries, RegularTimeSeries)
+"""Groups that are sampled in time."""
 
 CHUNK_ROWS = 1 << 20
 """Rows read at a time when a whole column must be looked at."""
@@ -51,6 +54,12 @@ def column(group: ArrayDict, name: str) -> np.ndarray | h5py.Dataset:
         return stored
     value: np.ndarray = getattr(group, name)
     return value
+
+
+def intervals(series: ArrayDict | Data) -> Float[np.ndarray, "I 2"]:
+    """Start and end of every interval in which a time series, or anything, was recorded (s)."""
+    domain = series.domain
+    return np.stack([domain.start, domain.end], axis=1).astype(np.float64)
 
 
 def file_pages(path: Path) -> np.memmap:

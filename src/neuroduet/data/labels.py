@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 from torch_brain.data import Data
 
-from neuroduet.config import BehaviourConfig
+from neuroduet.config import BehaviourConfig, WantedBehaviour
 from neuroduet.data.binning import finite_rows
 from neuroduet.data.columns import column, pieces
 from neuroduet.data.schema import (
@@ -42,7 +42,7 @@ class Draft:
 
 
 def draft_behaviours(
-    recording: Data, wanted: tuple[BehaviourConfig, ...] | None
+    recording: Data, wanted: tuple[WantedBehaviour, ...] | None
 ) -> dict[str, Draft]:
     """Look at the behaviours of one recording.
 
@@ -57,10 +57,12 @@ def draft_behaviours(
         UserError: A wanted behaviour does not have the kind or grain that was asked for.
     """
     drafts: dict[str, Draft] = {}
-    for config in describe_behaviours(recording) if wanted is None else wanted:
-        if config.name in drafts:
-            raise UserError(f"behaviour '{config.name}' is named twice; name each once")
-        if source_column(recording, config.source) is None:
+    offered = describe_behaviours(recording)
+    for one in offered if wanted is None else wanted:
+        if one.name in drafts:
+            raise UserError(f"behaviour '{one.name}' is named twice; name each once")
+        config = _in_full(one, offered, recording_id(recording))
+        if config is None or source_column(recording, config.source) is None:
             continue
         problems = list(behaviour_problems(recording, config.source, config.kind, config.per))
         if problems:
@@ -76,9 +78,37 @@ def draft_behaviours(
     return drafts
 
 
+def _in_full(
+    wanted: WantedBehaviour, offered: tuple[BehaviourConfig, ...], session: str
+) -> BehaviourConfig | None:
+    """A behaviour with what was not said about it taken from what a recording offers.
+
+    Returns:
+        ``None`` where the recording offers none of that name.
+
+    Raises:
+        UserError: Its source is given, but neither anybody nor the recording says what it is.
+    """
+    if wanted.source is None:
+        own = next((one for one in offered if one.name == wanted.name), None)
+        if own is None:
+            return None
+    else:
+        own = next((one for one in offered if one.source == wanted.source), None)
+    source = wanted.source or (own and own.source)
+    kind, per = wanted.kind or (own and own.kind), wanted.per or (own and own.per)
+    if source is None or kind is None or per is None:
+        raise UserError(
+            f"behaviour '{wanted.name}' is to be read from {source}, which session {session} does "
+            "not list among its behaviours; say kind (continuous or categorical) and per (bin or "
+            "trial) as well"
+        )
+    return BehaviourConfig(name=wanted.name, source=source, kind=kind, per=per)
+
+
 def settle_behaviours(
     drafts: Mapping[str, Mapping[str, Draft]],
-    wanted: tuple[BehaviourConfig, ...] | None,
+    wanted: tuple[WantedBehaviour, ...] | None,
     known: tuple[Behaviour, ...] | None,
 ) -> dict[str, tuple[Behaviour, ...]]:
     """Give every behaviour the same channels and classes in all sessions.
@@ -98,9 +128,10 @@ def settle_behaviours(
     names = list(dict.fromkeys(chain.from_iterable(drafts.values())))
     for config in wanted or ():
         if config.name not in names:
+            place = "" if config.source is None else f"{config.source} for "
             raise UserError(
-                f"no session has {config.source} (behaviour '{config.name}'); "
-                "`neuroduet inspect` lists what the recordings hold"
+                f"no session has {place}behaviour '{config.name}'; `neuroduet inspect` lists what "
+                "the recordings hold"
             )
     if known is None:
         common = {name: _union(name, drafts) for name in names}

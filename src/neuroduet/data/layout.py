@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from neuroduet.errors import UserError
+from neuroduet.data.tables import numbers
+from neuroduet.errors import UserError, unsuitable
 
 TRIAL_GAP_S = 1.0
 """Pause between trials whose times were not given (s)."""
@@ -66,7 +68,7 @@ def stack(name: str, given: Any) -> tuple[np.ndarray, Int[np.ndarray, " K"] | No
         ``(time, units)``, and the bins of each trial (``None`` if given as ``(time, units)``).
     """
     if isinstance(given, list | tuple) and len(given) and np.ndim(given[0]) == 2:
-        trials = [np.asarray(trial) for trial in given]
+        trials = [numbers(trial, name) for trial in given]
         widths = {trial.shape[1:] for trial in trials}
         if len(widths) > 1:
             raise UserError(
@@ -74,7 +76,7 @@ def stack(name: str, given: Any) -> tuple[np.ndarray, Int[np.ndarray, " K"] | No
                 "(bins, units) with the same units in every trial"
             )
         return np.concatenate(trials), np.array([len(trial) for trial in trials])
-    values = np.asarray(given)
+    values = numbers(given, name)
     if values.ndim == 3:
         return values.reshape(-1, values.shape[2]), np.full(len(values), values.shape[1])
     if values.ndim == 2:
@@ -105,6 +107,8 @@ def lay_out(
     Raises:
         UserError: Columns have different lengths or impossible times.
     """
+    if not isinstance(bin_size_s, Real | None):
+        raise unsuitable("bin_size_s", bin_size_s, "a number of seconds", "write 0.02 for 20 ms")
     if bin_size_s is not None and not bin_size_s > 0:
         raise UserError(f"bin_size_s is {bin_size_s}, expected seconds above 0")
     if n_time is not None and bin_size_s is None:
@@ -116,7 +120,8 @@ def lay_out(
         start_s, end_s = _trial_times(bins, bin_size_s, start_s, end_s)
     elif n_trials and (start_s is None or end_s is None):
         raise UserError(
-            "trials needs the columns start and end (s), because activity is not given by trial"
+            "trials needs the columns start and end (s), because activity is not given by trial; "
+            f"found {', '.join(trials)}"
         )
     if start_s is None or end_s is None:
         start_s = end_s = np.zeros(0)
@@ -149,7 +154,7 @@ def _common_length(trials: Mapping[str, np.ndarray], n_trials: int | None) -> in
 def _times(trials: Mapping[str, np.ndarray], name: str) -> Float[np.ndarray, " K"] | None:
     if name not in trials:
         return None
-    values = np.asarray(trials[name], dtype=np.float64)
+    values = numbers(trials[name], f"trials column {name}").astype(np.float64)
     if not np.isfinite(values).all():
         raise UserError(f"trials column {name} holds missing times; leave those trials out")
     return values

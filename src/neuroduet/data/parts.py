@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from jaxtyping import Float, Int
 from torch_brain.data import Data
 
 from neuroduet.config import DataConfig
-from neuroduet.data.columns import column, fields, groups
+from neuroduet.data.columns import column, fields, groups, intervals
 from neuroduet.data.schema import neural_kind, recording_id, subject_id
 from neuroduet.data.sources import PerTrial, Series, open_per_trial, open_series
 from neuroduet.data.windows import Windows
@@ -36,8 +38,7 @@ def by_window(values: np.ndarray, trial: Int[np.ndarray, " W"]) -> np.ndarray:
 
 def recorded_times(recording: Data) -> Float[np.ndarray, "I 2"]:
     """Start and end of every interval in which activity was recorded (s)."""
-    domain = groups(recording)[neural_kind(recording)].domain
-    return np.stack([domain.start, domain.end], axis=1).astype(np.float64)
+    return intervals(groups(recording)[neural_kind(recording)])
 
 
 def open_source(
@@ -77,3 +78,38 @@ def session_info(
         bin_size_s=bin_size_s,
         max_bins=max_bins,
     )
+
+
+def difference(found: SessionInfo, known: SessionInfo) -> str:
+    """What tells a recording from that of the same name which a model was trained on.
+
+    Args:
+        found: The session of the recording.
+        known: The session of the model.
+
+    Returns:
+        The rest of a sentence that begins with the session; empty if nothing tells them apart.
+        Regions may be named more finely or more coarsely than they were.
+    """
+    if found.units != known.units:
+        return (
+            f"has {len(found.units)} units, which are not the {len(known.units)} units the run "
+            "was trained on"
+        )
+    subjects = {found.subject, known.subject} - {"unknown"}
+    if len(subjects) > 1:
+        return f"is of subject '{found.subject}', but the run was trained on '{known.subject}'"
+    if found.regions is None or known.regions is None:
+        return ""
+    pairs = set(zip(found.regions, known.regions, strict=True))
+    if len(pairs) > max(len(set(found.regions)), len(set(known.regions))):
+        return (
+            f"has as many units as the run was trained on, but in other regions ("
+            f"{_counted(found.regions)}, not {_counted(known.regions)})"
+        )
+    return ""
+
+
+def _counted(regions: tuple[str, ...]) -> str:
+    most = Counter(regions).most_common(3)
+    return ", ".join(f"{number} in {region}" for region, number in most)

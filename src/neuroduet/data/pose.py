@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import h5py
 import numpy as np
-from torch_brain.data import ArrayDict, Data, IrregularTimeSeries, RegularTimeSeries
+from torch_brain.data import ArrayDict, Data
 
-from neuroduet.data.columns import column, groups, pieces
+from neuroduet.data.columns import SERIES, column, groups, pieces
 from neuroduet.types import UNLABELLED
 
 OBSERVATIONS = {"pose": "xy", "features": "values"}
@@ -21,8 +21,6 @@ OBSERVATIONS = {"pose": "xy", "features": "values"}
 
 STATEMENTS = {"labels": "label_classes", "actions": "action_classes"}
 """Groups that say which class every frame belongs to, and the table with the classes' names."""
-
-_SERIES = (IrregularTimeSeries, RegularTimeSeries)
 
 
 def frame_groups(recording: Data) -> dict[str, ArrayDict]:
@@ -35,7 +33,7 @@ def frame_groups(recording: Data) -> dict[str, ArrayDict]:
     return {
         name: present[name]
         for name, field in known.items()
-        if name in present and isinstance(present[name], _SERIES) and field in present[name]
+        if name in present and isinstance(present[name], SERIES) and field in present[name]
     }
 
 

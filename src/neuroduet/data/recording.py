@@ -10,31 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from torch_brain.data import ArrayDict, Data
 
 from neuroduet.atomic import replacing
-from neuroduet.config import BehaviourConfig
 from neuroduet.data.arrays import from_arrays
-from neuroduet.data.binning import finite_rows
 from neuroduet.data.boundary import reading, require_no_nwb, require_own_data
-from neuroduet.data.columns import column, groups, pieces, scalar
-from neuroduet.data.drift import drift_of
-from neuroduet.data.pose import OBSERVATIONS, STATEMENTS, frame_groups, names_of
-from neuroduet.data.schema import (
-    SERIES,
-    check,
-    describe_behaviours,
-    find_problems,
-    has_activity,
-    neural_kind,
-    recording_id,
-    source_column,
-    subject_id,
-)
-from neuroduet.errors import UserError
+from neuroduet.data.schema import check
+from neuroduet.data.summary import summarise
+from neuroduet.errors import UserError, as_path
 
 log = logging.getLogger(__name__)
+
+_THEIRS = (".nwb", ".mat", ".npz", ".parquet", ".arrow")
+"""Suffixes of files of others, of which recordings can be made."""
 
 __all__ = [
     "check",
@@ -58,7 +46,7 @@ def save(recording: Data, path: Path | str) -> None:
         UserError: The recording does not pass :func:`check`, or cannot be written. A file that
             was there before is then left as it was.
     """
-    path = Path(path)
+    path = as_path(path, "path", "write save(recording, path)")
     if not path.parent.is_dir():
         raise UserError(f"no folder {path.parent} to write {path.name} into; create it first")
     if path.is_dir():
@@ -122,7 +110,7 @@ def load(path: Path | str, lazy: bool = True) -> Data:
         UserError: The file is missing, damaged, not a ``torch_brain`` recording, or points to
             another file.
     """
-    path = Path(path)
+    path = as_path(path, "path")
     if not path.is_file():
         raise UserError(f"no recording at {path}; give the path of an .h5 file")
     if not h5py.is_hdf5(path):
@@ -164,15 +152,26 @@ def find_recordings(path: Path | str) -> list[Path]:
     Raises:
         UserError: There are none.
     """
-    path = Path(path)
+    path = as_path(
+        path, "path", "give one recording (.h5) or folder; save what is in memory first"
+    )
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise UserError(f"nothing at {path}; give a recording (.h5) or a folder of recordings")
     found = sorted(file for file in path.glob("*.h5") if not file.name.startswith("."))
     if not found:
-        raise UserError(f"no recordings (*.h5) in {path}; give a folder that holds some")
+        raise UserError(f"no recordings (*.h5) in {path}; {_where_else(path)}")
     return found
+
+
+def _where_else(folder: Path) -> str:
+    """What to do about a folder without recordings."""
+    theirs = sorted(file.name for file in folder.iterdir() if file.suffix in _THEIRS)
+    if theirs:
+        return f"make some of {theirs[0]} with neuroduet ingest {folder} FOLDER, and give FOLDER"
+    inside = sorted(one.name for one in folder.iterdir() if one.is_dir() and any(one.glob("*.h5")))
+    return f"give {folder / inside[0]}" if inside else "give a folder that holds some"
 
 
 def describe(path: Path | str) -> dict[str, Any]:
@@ -183,10 +182,10 @@ def describe(path: Path | str) -> dict[str, Any]:
 
     Returns:
         ``session``, ``subject``, ``neural`` (``None`` where pose or features stand alone),
-        ``units``, ``silent_units``, ``regions`` (units in each), ``rate_quantiles_hz`` (minimum,
-        quartiles, maximum; ``None`` for traces), ``duration_s``, ``bin_size_s``, ``trials``,
-        ``behaviours`` (name, source, kind, per, the missing fraction and
-        :func:`~neuroduet.data.drift.drift_of` of each), ``frames``
+        ``units``, ``silent_units``, ``regions`` (units in each that is known),
+        ``rate_quantiles_hz`` (minimum, quartiles, maximum; ``None`` for traces), ``duration_s``,
+        ``bin_size_s``, ``trials``, ``behaviours`` (name, source, kind, per, the missing fraction
+        and :func:`~neuroduet.data.drift.drift_of` of each), ``frames``
         (pose, features, labels and actions: shape, and names of classes) and ``problems`` (empty
         if it can be used).
 
@@ -194,113 +193,7 @@ def describe(path: Path | str) -> dict[str, Any]:
         UserError: The file cannot be read at all.
     """
     with load(path) as recording, reading(path):
-        problems = find_problems(recording)
-        summary: dict[str, Any] = {
-            "session": recording_id(recording),
-            "subject": subject_id(recording),
-            "problems": problems,
-        }
-        if problems:
-            return summary
-        trials = groups(recording).get("trials")
-        duration_s = _duration_s(recording)
-        bin_size_s = scalar(recording, "bin_size_s")
-        return {
-            **summary,
-            **_describe_activity(recording, duration_s),
-            "duration_s": duration_s,
-            "bin_size_s": None if bin_size_s is None else float(bin_size_s),
-            "trials": 0 if trials is None else len(trials),
-            "behaviours": _describe_behaviours(recording),
-            "frames": _describe_frames(recording),
-        }
-
-
-def _duration_s(recording: Data) -> float:
-    """Time during which activity was recorded, or the whole of it where there is none."""
-    known = has_activity(recording)
-    domain = groups(recording)[neural_kind(recording)].domain if known else recording.domain
-    return float((domain.end - domain.start).sum())
-
-
-def _describe_frames(recording: Data) -> list[dict[str, Any]]:
-    rows = []
-    for name, group in frame_groups(recording).items():
-        shape = tuple(column(group, OBSERVATIONS.get(name, "classes")).shape)
-        classes = names_of(recording, STATEMENTS[name]) if name in STATEMENTS else ()
-        rows.append({"name": name, "shape": shape, "classes": classes})
-    return rows
-
-
-def _describe_activity(recording: Data, duration_s: float) -> dict[str, Any]:
-    if not has_activity(recording):
-        return {
-            "neural": None,
-            "units": 0,
-            "regions": {},
-            "silent_units": 0,
-            "rate_quantiles_hz": None,
-        }
-    kind = neural_kind(recording)
-    group, units = groups(recording)[kind], groups(recording)["units"]
-    n_units = len(column(units, "id"))
-    regions = _counted(units, "region")
-    summary: dict[str, Any] = {"neural": kind, "units": n_units, "regions": regions}
-    if kind == "spikes":
-        total = np.zeros(n_units)
-        for piece in pieces(column(group, "unit_index")):
-            total += np.bincount(piece, minlength=n_units)
-        seconds = duration_s
-    else:
-        values = column(group, "values")
-        total = np.zeros(n_units)
-        for piece in pieces(values):
-            total += np.abs(piece).sum(axis=0)
-        seconds = len(values) * float(scalar(recording, "bin_size_s"))
-    rates_hz = total / max(seconds, 1e-12)
-    quantiles = np.quantile(rates_hz, [0, 0.25, 0.5, 0.75, 1]) if n_units else np.zeros(5)
-    return {
-        **summary,
-        "silent_units": int((total == 0).sum()),
-        "rate_quantiles_hz": None if kind == "traces" else [float(rate) for rate in quantiles],
-    }
-
-
-def _describe_behaviours(recording: Data) -> list[dict[str, Any]]:
-    rows = []
-    for behaviour in describe_behaviours(recording):
-        found = source_column(recording, behaviour.source)
-        if found is not None:
-            missing = [_missing(piece, behaviour.per) for piece in pieces(column(*found))]
-            fraction = float(np.concatenate(missing).mean()) if missing else 1.0
-            row = {**behaviour.model_dump(), "missing": fraction}
-            rows.append(row | {"drift": _drift(behaviour, *found)})
-    return rows
-
-
-def _drift(behaviour: BehaviourConfig, group: ArrayDict, field: str) -> float | None:
-    if (behaviour.kind, behaviour.per) != ("continuous", "bin") or not isinstance(group, SERIES):
-        return None
-    times_s = np.asarray(group.timestamps, dtype=np.float64)
-    return drift_of(times_s, np.asarray(column(group, field)[...], dtype=np.float64))
-
-
-def _missing(values: np.ndarray, per: str) -> np.ndarray:
-    """Which rows of a behaviour hold no value."""
-    if values.dtype.kind in "iu" and per == "bin":
-        return values < 0
-    if values.dtype.kind == "f":
-        return ~finite_rows(values)
-    if values.dtype.kind == "U":
-        return values == ""
-    return np.zeros(len(values), dtype=bool)
-
-
-def _counted(units: ArrayDict, name: str) -> dict[str, int]:
-    if name not in units:
-        return {}
-    values, numbers = np.unique(np.asarray(column(units, name)), return_counts=True)
-    return {str(value): int(number) for value, number in zip(values, numbers, strict=True)}
+        return summarise(recording)
 
 
 def _loaded(recording: Data) -> Data:

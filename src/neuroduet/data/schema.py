@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from typing import cast, get_args
 
 import numpy as np
-from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries, RegularTimeSeries
+from torch_brain.data import ArrayDict, Data, Interval
 
 from neuroduet.config import BehaviourConfig
+from neuroduet.data.activity import NEURAL_KINDS, activity_problems, time_problems
 from neuroduet.data.boundary import reading
-from neuroduet.data.columns import column, fields, groups, pieces, scalar
+from neuroduet.data.columns import SERIES, column, fields, groups, scalar
 from neuroduet.data.pose import frame_groups, frame_problems, has_observations
-from neuroduet.errors import UserError
+from neuroduet.errors import UserError, unsuitable
 from neuroduet.plain import LONGEST_NAME, plain_name
 from neuroduet.types import BehaviourKind, NeuralKind, Per
 
-NEURAL_KINDS: tuple[NeuralKind, ...] = get_args(NeuralKind)
 SPLIT_NAMES = ("train", "valid", "test", "dropped", "")
 """What ``trials.split`` may hold; trials marked by one of the last two are used nowhere."""
 
@@ -38,7 +38,6 @@ KNOWN_SOURCES: dict[str, tuple[str, BehaviourKind, Per]] = {
 }
 """Behaviours recognised in recordings that have no group ``behaviours``."""
 
-SERIES = (IrregularTimeSeries, RegularTimeSeries)
 _NOT_BEHAVIOUR = {*NEURAL_KINDS, "truth", "pose", "features", "labels", "actions"}
 
 
@@ -51,6 +50,10 @@ def check(recording: Data) -> None:
     Raises:
         UserError: Something does not fit; the message lists every problem with its remedy.
     """
+    if not isinstance(recording, Data):
+        raise unsuitable(
+            "recording", recording, "a recording", "open its file with neuroduet.load"
+        )
     with reading(f"recording {recording_id(recording)!r}"):
         problems = find_problems(recording)
     if problems:
@@ -63,9 +66,9 @@ def find_problems(recording: Data) -> list[str]:
     problems = [*_session_problems(recording), *_text_problems(recording)]
     present = [kind for kind in NEURAL_KINDS if kind in groups(recording)]
     if present or not has_observations(recording):
-        problems += _activity_problems(recording, present)
+        problems += activity_problems(recording, present)
     for name, group in frame_groups(recording).items():
-        problems += _time_problems(name, group)
+        problems += time_problems(name, group)
     problems += frame_problems(recording)
     problems += _trial_problems(recording)
     problems += _table_problems(recording)
@@ -173,25 +176,6 @@ def _session_problems(recording: Data) -> Iterator[str]:
         yield "found no domain; add domain=Interval(start, end) in seconds"
 
 
-def _activity_problems(recording: Data, present: list[NeuralKind]) -> Iterator[str]:
-    if len(present) != 1:
-        found = " and ".join(present) or "none"
-        yield (
-            f"found {found} of the neural groups {', '.join(NEURAL_KINDS)}, expected exactly one; "
-            "keep the one that is to be modelled"
-        )
-    units = groups(recording).get("units")
-    n_units = len(column(units, "id")) if units is not None and "id" in units else None
-    if n_units is None:
-        yield "found no unit table with a column id; add units=ArrayDict(id=...)"
-    elif len(np.unique(column(units, "id"))) < n_units:
-        yield "found duplicate ids in units.id; give every unit its own id"
-    for kind in present:
-        yield from _time_problems(kind, groups(recording)[kind])
-        find = _event_problems if kind == "spikes" else _binned_problems
-        yield from find(recording, kind, n_units)
-
-
 def _text_problems(recording: Data) -> Iterator[str]:
     for key, group in groups(recording).items():
         for field in fields(group):
@@ -219,66 +203,6 @@ def _is_plain(name: str) -> bool:
 
 def _is_ascii(values: np.ndarray) -> bool:
     return all(str(value).isascii() for value in np.unique(values))
-
-
-def _time_problems(name: str, group: ArrayDict) -> Iterator[str]:
-    times = column(group, "timestamps")
-    if times.dtype.kind != "f":
-        yield f"{name}.timestamps is of type {times.dtype}, expected float64 seconds"
-        return
-    finite = ordered = True
-    for piece in pieces(times, overlap=1):
-        finite &= bool(np.isfinite(piece).all())
-        ordered &= bool((np.diff(piece) >= 0).all())
-    if not finite:
-        yield f"{name}.timestamps holds values that are not finite; leave those samples out"
-    elif not ordered:
-        yield f"{name}.timestamps is not sorted; sort the group by time"
-
-
-def _event_problems(recording: Data, kind: str, n_units: int | None) -> Iterator[str]:
-    group = groups(recording)[kind]
-    if "unit_index" not in group:
-        yield f"found no {kind}.unit_index; add the row in units of each spike"
-        return
-    index = column(group, "unit_index")
-    if index.dtype.kind not in "iu" or index.ndim != 1:
-        yield f"{kind}.unit_index is {index.ndim}-D of type {index.dtype}, expected 1-D integers"
-    elif n_units is not None and len(index):
-        ranges = [(int(piece.min()), int(piece.max())) for piece in pieces(index)]
-        low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
-        if low < 0 or high >= n_units:
-            yield (
-                f"{kind}.unit_index runs from {low} to {high}, but there are {n_units} units "
-                f"(0 to {n_units - 1}); index the rows of units"
-            )
-
-
-def _binned_problems(recording: Data, kind: str, n_units: int | None) -> Iterator[str]:
-    group = groups(recording)[kind]
-    bin_size_s = scalar(recording, "bin_size_s")
-    if bin_size_s is None or not float(bin_size_s) > 0:
-        yield f"found bin_size_s {bin_size_s}, expected the width of a bin of {kind} in seconds"
-    if "values" not in group:
-        yield f"found no {kind}.values; add an array of shape (time, units)"
-        return
-    values = column(group, "values")
-    if values.ndim != 2 or (n_units is not None and values.shape[1] != n_units):
-        expected = "units" if n_units is None else f"{n_units} units"
-        yield f"{kind}.values has shape {tuple(values.shape)}, expected (time, {expected})"
-        return
-    if values.dtype.kind not in "iuf":
-        yield f"{kind}.values is of type {values.dtype}, expected numbers"
-        return
-    finite = whole = positive = True
-    for piece in pieces(values):
-        finite &= bool(np.isfinite(piece).all())
-        positive &= bool((piece >= 0).all())
-        whole &= piece.dtype.kind in "iu" or bool((piece == np.round(piece)).all())
-    if not finite:
-        yield f"{kind}.values holds values that are not finite; leave those bins out"
-    elif kind == "counts" and not (whole and positive):
-        yield "counts.values holds negative or fractional numbers; store them as traces instead"
 
 
 def _trial_problems(recording: Data) -> Iterator[str]:
@@ -345,7 +269,7 @@ def behaviour_problems(recording: Data, source: str, kind: str, per: str) -> Ite
             f"write per={'trial' if is_table else 'bin'}"
         )
     elif not is_table:
-        yield from _time_problems(source.partition(".")[0], group)
+        yield from time_problems(source.partition(".")[0], group)
     values = column(group, field)
     allowed = "iuf" if kind == "continuous" else "iufbUS"
     if values.dtype.kind not in allowed or values.ndim > (2 if kind == "continuous" else 1):

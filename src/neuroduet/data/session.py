@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,14 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from neuroduet.config import DataConfig
+from neuroduet.config import Config, DataConfig
 from neuroduet.data.binning import bin_grid
 from neuroduet.data.labels import Draft, draft_behaviours, settle_behaviours
 from neuroduet.data.opened import OPEN_RECORDINGS, Opened, Stamp, check_unchanged, open_data, stamp
 from neuroduet.data.parts import by_window, is_empty, recorded_times, session_info, trial_table
 from neuroduet.data.recording import find_recordings, load
 from neuroduet.data.schema import check, recording_id
-from neuroduet.data.sources import Binned, Events, PerTrial
+from neuroduet.data.sources import PerTrial
 from neuroduet.data.splits import assign_splits
 from neuroduet.data.statistics import Statistics, chunk_windows, gather
 from neuroduet.data.windows import (
@@ -32,7 +33,7 @@ from neuroduet.data.windows import (
     room,
     trial_times,
 )
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError, unknown, unsuitable
 from neuroduet.types import Batch, Behaviour, SessionInfo, Split
 
 __all__ = ["Session", "Statistics", "Windows", "open_sessions"]
@@ -68,6 +69,12 @@ class Session:
     trial_s: Float[np.ndarray, "J 2"]
     _units: Int[np.ndarray, " N"] | None
     _stamp: Stamp
+
+    def __repr__(self) -> str:
+        info = self.info
+        behaviours = ", ".join(behaviour.name for behaviour in info.behaviours) or "no behaviour"
+        sizes = f"{len(info.units)} units, {len(self.windows)} windows, {behaviours}"
+        return f"<Session {info.id}: {sizes}, from {self.path}>"
 
     def indices(self, split: str) -> Int[np.ndarray, " W"]:
         """Windows of a split.
@@ -145,11 +152,6 @@ class Session:
     def _open_data(self) -> Opened:
         return open_data(self.path, self.info.behaviours, self.config)
 
-    @property
-    def _neural(self) -> Events | Binned:
-        with self._reading() as opened:
-            return opened.neural
-
     @cached_property
     def _room_s(self) -> Float[np.ndarray, "W 2"]:
         return room(self.windows, self.info.bin_size_s)
@@ -208,7 +210,8 @@ class Session:
     @cached_property
     def statistics(self) -> Statistics:
         """Statistics of the training windows, gathered at the first use."""
-        each = self.info.max_bins * self._neural.n_units
+        with self._reading() as opened:
+            each = self.info.max_bins * opened.neural.n_units
         chunks = chunk_windows(self.indices("train"), each)
         return gather(chunks, self.batch, len(self.info.units), self.info.behaviours)
 
@@ -238,16 +241,17 @@ class Session:
 
 def open_sessions(
     path: Path | str,
-    config: DataConfig,
-    sessions: list[str] | None = None,
+    config: Config | DataConfig | None = None,
+    sessions: Sequence[str] | None = None,
     behaviours: tuple[Behaviour, ...] | None = None,
 ) -> list[Session]:
     """Open recordings.
 
     Args:
         path: A recording, or a folder of them.
-        config: Windows, splits, behaviours and units to use.
-        sessions: Ids of those to open; all if not given.
+        config: Windows, splits, behaviours and units to use, or a configuration of which these
+            are the section ``data``; the default if not given.
+        sessions: Ids of those to open, or one of them; all if not given.
         behaviours: Behaviours that a trained model knows, with their classes; others are left
             out. If not given, classes are those of all the opened sessions together.
 
@@ -258,6 +262,9 @@ def open_sessions(
         UserError: There is no such session, a recording cannot be used, behaviours contradict
             each other, or one has a class that ``behaviours`` does not know.
     """
+    config = _data_config(config)
+    if isinstance(sessions, str):
+        sessions = [sessions]
     files: dict[str, Path] = {}
     drafts: dict[str, dict[str, Draft]] = {}
     for file in find_recordings(path):
@@ -277,6 +284,18 @@ def open_sessions(
     ordered = {name: drafts[name] for name in sorted(drafts)}
     settled = settle_behaviours(ordered, config.behaviours, behaviours)
     return [_open(files[name], config, found) for name, found in settled.items()]
+
+
+def _data_config(config: Config | DataConfig | None) -> DataConfig:
+    if config is None:
+        return DataConfig()
+    if isinstance(config, Config):
+        return config.data
+    if not isinstance(config, DataConfig):
+        raise unsuitable(
+            "config", config, "a configuration", "give for example neuroduet.PRESETS['duet']()"
+        )
+    return config
 
 
 def _open(path: Path, config: DataConfig, behaviours: tuple[Behaviour, ...]) -> Session:

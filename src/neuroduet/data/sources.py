@@ -14,14 +14,17 @@ from torch_brain.data import ArrayDict, Data
 from neuroduet.data.binning import (
     EDGE,
     bin_events,
+    bin_grid,
     finite_rows,
     finite_samples,
     interpolate,
     nearest,
+    overlaps,
     sample_series,
     select_bins,
+    typical_step,
 )
-from neuroduet.data.columns import column, groups, joined, mapped, rows_between
+from neuroduet.data.columns import column, groups, intervals, joined, mapped, rows_between
 from neuroduet.data.schema import neural_kind
 from neuroduet.types import UNLABELLED
 
@@ -36,16 +39,18 @@ class Events:
         timestamps: Time of each spike (s).
         unit_index: Unit of each spike.
         n_units: Number of units.
+        recorded_s: Start and end of every interval in which spikes were recorded (s).
     """
 
     timestamps: Float[np.ndarray, " E"]
     unit_index: Integer[np.ndarray, " E"]
     n_units: int
+    recorded_s: Float[np.ndarray, "I 2"]
 
     def read(
         self, starts_s: Float[np.ndarray, " W"], n_bins: int, bin_size_s: float
     ) -> tuple[Float[np.ndarray, "W T N"], Bool[np.ndarray, "W T"]]:
-        """Counts of the windows, and which bins were recorded (all of them)."""
+        """Counts of the windows, and which bins were recorded: those whose centre was."""
         parts = rows_between(
             self.timestamps, starts_s - bin_size_s, starts_s + n_bins * bin_size_s
         )
@@ -57,7 +62,11 @@ class Events:
             bin_size_s,
             self.n_units,
         )
-        return counts, np.ones(counts.shape[:2], dtype=bool)
+        centres_s, slack_s = bin_grid(starts_s, n_bins, bin_size_s), EDGE * bin_size_s
+        exists = overlaps(self.recorded_s, centres_s - slack_s, centres_s + slack_s)
+        if not exists.all():
+            counts[~exists] = 0
+        return counts, exists
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,6 +180,7 @@ def open_neural(recording: Data, pages: np.memmap) -> Events | Binned:
         timestamps=timestamps,
         unit_index=mapped(column(group, "unit_index"), pages),
         n_units=len(column(groups(recording)["units"], "id")),
+        recorded_s=intervals(group),
     )
 
 
@@ -182,7 +192,7 @@ def open_truth(recording: Data, pages: np.memmap) -> Truth | None:
         return None
     rates = {name: mapped(column(group, field), pages) for name, field in names.items()}
     timestamps = mapped(column(group, "timestamps"), pages)
-    return Truth(timestamps=timestamps, step_s=_step(timestamps, 1.0), log_rates_hz=rates)
+    return Truth(timestamps=timestamps, step_s=typical_step(timestamps, 1.0), log_rates_hz=rates)
 
 
 def open_series(
@@ -203,7 +213,7 @@ def open_series(
         missing), else in memory.
     """
     timestamps = mapped(column(group, "timestamps"), pages).astype(np.float64, copy=False)
-    limit_s = max(max_gap_s, 1.01 * _step(timestamps, 0.0))
+    limit_s = max(max_gap_s, 1.01 * typical_step(timestamps))
     raw = mapped(column(group, field), pages)
     if classes:
         codes = encode(raw, classes)
@@ -234,9 +244,19 @@ def open_per_trial(raw: np.ndarray, classes: list[Value]) -> PerTrial:
     return PerTrial(values=np.where(observed[:, None], values, 0), observed=observed)
 
 
+def is_missing(raw: np.ndarray, per: str) -> Bool[np.ndarray, " R"]:
+    """Which values of a categorical column say that nobody knows."""
+    if raw.dtype.kind == "f":
+        return ~np.isfinite(raw)
+    if raw.dtype.kind in "US":
+        return raw == np.zeros((), raw.dtype)
+    # A trial column may hold -1 as a class (choices to the left, in IBL's words).
+    return (raw == UNLABELLED) if per == "bin" else np.zeros(raw.shape, dtype=bool)
+
+
 def class_values(raw: np.ndarray, per: str) -> list[Value]:
     """The distinct values of a categorical column, sorted, without those that mean missing."""
-    return list(np.unique(_plain(raw[~_is_missing(raw, per)])).tolist())
+    return list(np.unique(_plain(raw[~is_missing(raw, per)])).tolist())
 
 
 def encode(raw: np.ndarray, classes: list[Value]) -> Int[np.ndarray, " R"]:
@@ -259,17 +279,3 @@ def _plain(raw: np.ndarray) -> np.ndarray:
 def _with_channels(raw: np.ndarray) -> Float[np.ndarray, "R C"]:
     values = raw.astype(np.float32, copy=False)
     return values[:, None] if values.ndim == 1 else values
-
-
-def _step(timestamps: np.ndarray, fallback: float) -> float:
-    """Typical time between samples (s)."""
-    return float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else fallback
-
-
-def _is_missing(raw: np.ndarray, per: str) -> np.ndarray:
-    if raw.dtype.kind == "f":
-        return ~np.isfinite(raw)
-    if raw.dtype.kind in "US":
-        return raw == np.zeros((), raw.dtype)
-    # A trial column may hold -1 as a class (choices to the left, in IBL's words).
-    return (raw == UNLABELLED) if per == "bin" else np.zeros(raw.shape, dtype=bool)

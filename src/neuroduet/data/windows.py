@@ -10,13 +10,16 @@ from jaxtyping import Float, Int
 from torch_brain.data import Data, Interval
 
 from neuroduet.config import WindowConfig
-from neuroduet.data.binning import EDGE
-from neuroduet.data.columns import groups, scalar
+from neuroduet.data.binning import EDGE, overlaps
+from neuroduet.data.columns import groups, intervals, scalar
 from neuroduet.data.schema import neural_kind, recording_id
 from neuroduet.errors import UserError, unknown
 
 DEFAULT_BIN_S = 0.02
 """Bin width for events where the configuration names none (s)."""
+
+NEAR_S = 30.0
+"""An event of a trial happens at most this much before or after it (s)."""
 
 log = logging.getLogger(__name__)
 
@@ -118,14 +121,13 @@ def _trial_aligned(
 ) -> Windows:
     """From ``pre_s`` before an event (or the start) to ``post_s`` after it (or the end)."""
     event = config.event or "start"
-    if event not in trials:
-        raise unknown("data.windows.event", event, trials.keys())
-    anchor_s = np.asarray(getattr(trials, event), dtype=np.float64)
+    anchor_s = _event_times(recording, trials, event)
     start_s = anchor_s - config.pre_s
     end_s = np.asarray(trials.end, dtype=np.float64)
     if config.post_s is not None:
         end_s = anchor_s + config.post_s
     happened = np.isfinite(anchor_s)
+    _check_bin(recording, bin_size_s, float(np.max(end_s - start_s, where=happened, initial=0.0)))
     length = np.where(happened, np.round((end_s - start_s) / bin_size_s), 0)
     bins = length.astype(np.int64)
     # Rounding may carry a window at most half a bin beyond the recording.
@@ -133,13 +135,44 @@ def _trial_aligned(
     inside = (start_s >= recording.domain.start.min() - slack_s) & (
         start_s + bins * bin_size_s <= recording.domain.end.max() + slack_s
     )
+    half_bin_s = bin_size_s / 2
+    last_s = start_s + bins * bin_size_s - half_bin_s
+    activity = groups(recording)[neural_kind(recording)]
+    recorded = overlaps(intervals(activity), start_s + half_bin_s, last_s)
     _log_dropped(recording, ~happened, f"because {event} is missing")
     _log_dropped(recording, happened & (bins < 1), "because their window has no bins")
     _log_dropped(recording, happened & (bins > 0) & ~inside, "that leave the recording")
-    kept = np.flatnonzero(happened & inside & (bins > 0))
+    usable = happened & inside & (bins > 0)
+    _log_dropped(recording, usable & ~recorded, "in which no activity was recorded")
+    kept = np.flatnonzero(usable & recorded)
     return Windows(
         start_s=start_s[kept], bins=bins[kept], trial=kept, split=np.full(len(kept), "", "<U7")
     )
+
+
+def _event_times(recording: Data, trials: Interval, event: str) -> Float[np.ndarray, " J"]:
+    """When an event happened in each trial (s); NaN where it did not."""
+    times = [name for name in trials.keys() if _are_times(trials, name)]  # noqa: SIM118
+    if event not in trials:
+        raise unknown("data.windows.event", event, times)
+    if event not in times:
+        raise UserError(
+            f"data.windows.event is '{event}', which holds no times of events in the trials of "
+            f"session {recording_id(recording)}, expected seconds on the clock of the recording; "
+            f"choose among {', '.join(times)}"
+        )
+    return np.asarray(getattr(trials, event), dtype=np.float64)
+
+
+def _are_times(trials: Interval, name: str) -> bool:
+    """Whether most values of a column lie in their trials, or nearly so, or none is known."""
+    values = np.asarray(getattr(trials, name))
+    if values.dtype.kind not in "iuf" or values.ndim != 1:
+        return False
+    times_s = values.astype(np.float64)
+    known = np.isfinite(times_s)
+    near = (times_s >= trials.start - NEAR_S) & (times_s <= trials.end + NEAR_S)
+    return not known.any() or bool(near[known].mean() > 0.5)
 
 
 def _continuous(recording: Data, config: WindowConfig, bin_size_s: float) -> Windows:
@@ -161,6 +194,16 @@ def _continuous(recording: Data, config: WindowConfig, bin_size_s: float) -> Win
         trial=containing_trial(trial_times(recording), start_s, start_s + length_s),
         split=np.full(len(start_s), "", "<U7"),
     )
+
+
+def _check_bin(recording: Data, bin_size_s: float, longest_s: float) -> None:
+    """Bins are narrower than windows, unless somebody thought of other units than seconds."""
+    if 0 < round(longest_s, 6) < bin_size_s / 2:
+        raise UserError(
+            f"data.windows.bin_size_s is {bin_size_s:g}, but the longest window of session "
+            f"{recording_id(recording)} lasts {longest_s:.3g} s; give the width of a bin in "
+            "seconds, such as 0.02"
+        )
 
 
 def trial_times(recording: Data) -> Float[np.ndarray, "J 2"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from neuroduet.errors import UserError
 from neuroduet.estimators.estimator import Estimator, primary_value
+from neuroduet.estimators.fitting import Activity, Fitted
 from neuroduet.estimators.forms import ONLY, by_name, in_form_of, trial_bins
 from neuroduet.tasks.behaviour import Decoding
 from neuroduet.tasks.scoring import score_behaviour
@@ -40,6 +42,55 @@ class Decoder(Estimator):
         (10, 10)
     """
 
+    def __init__(
+        self,
+        preset: str = "duet",
+        *,
+        bin_size_s: float = 0.02,
+        activity: Activity = "counts",
+        validation_fraction: float = 0.1,
+        max_minutes: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        verbose: bool = False,
+        classifier: bool = False,
+    ) -> None:
+        """Only keep the parameters; see :class:`~neuroduet.estimators.estimator.Estimator`.
+
+        Args:
+            preset: As there, and so on.
+            bin_size_s: The same.
+            activity: The same.
+            validation_fraction: The same.
+            max_minutes: The same.
+            settings: The same.
+            seed: The same.
+            verbose: The same.
+            classifier: Tell scikit-learn before fitting that ``y`` is one array of classes, so
+                that it stratifies folds and scores probabilities; after fitting it can see that.
+        """
+        super().__init__(
+            preset,
+            bin_size_s=bin_size_s,
+            activity=activity,
+            validation_fraction=validation_fraction,
+            max_minutes=max_minutes,
+            settings=settings,
+            seed=seed,
+            verbose=verbose,
+        )
+        self.classifier = classifier
+
+    def __sklearn_tags__(self) -> Any:
+        """A classifier where ``y`` is one array of classes, as far as that is known."""
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        classes = getattr(self, "classes_", ())
+        if self.classifier or (not isinstance(classes, dict) and len(classes)):
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
     def fit(self, X: Any, y: Any) -> Decoder:
         """Train on all the trials, but for those that choose the weights to keep.
 
@@ -53,9 +104,7 @@ class Decoder(Estimator):
         Raises:
             UserError: The arrays do not fit each other, or a setting is unknown.
         """
-        fitted = self._learn("X", X, y)
-        found = {b.name: np.asarray(b.classes) for b in fitted.model.behaviours if b.classes}
-        self.classes_ = found.get(ONLY, np.empty(0)) if fitted.single else found
+        self._learn("X", X, y, classes=self.classifier)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -129,6 +178,11 @@ class Decoder(Estimator):
         """Mean of :meth:`scores` over behaviours; 1 is perfect."""
         found = list(self.scores(X, y).values())
         return float(np.mean(found)) if found else float("nan")
+
+    def _keep(self, fitted: Fitted) -> None:
+        super()._keep(fitted)
+        found = {b.name: np.asarray(b.classes) for b in fitted.model.behaviours if b.classes}
+        self.classes_ = found.get(ONLY, np.empty(0)) if fitted.single else found
 
     def _decode(self, X: Any) -> dict[str, np.ndarray]:
         """Expected values or logits of every behaviour, padded to the longest trial."""

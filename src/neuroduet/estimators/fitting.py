@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +23,10 @@ from neuroduet.data.recording import save
 from neuroduet.data.schema import describe_behaviours, source_column
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError, unknown
+from neuroduet.estimators import readouts
 from neuroduet.presets import PRESETS
-from neuroduet.tasks.behaviour import Decoding
-from neuroduet.tasks.collect import collect
-from neuroduet.tasks.known import as_predictor
 from neuroduet.training.fit import train
+from neuroduet.training.hub import training_tables
 from neuroduet.training.runs import Ensemble, TrainedModel, load_run
 from neuroduet.training.threads import using_threads
 from neuroduet.types import Behaviour, Predictor, SessionInfo
@@ -38,6 +36,9 @@ SESSION = "trials"
 
 Activity = Literal["counts", "traces"]
 
+PARAMETERS = {"training.seed": "seed", "training.max_minutes": "max_minutes"}
+"""Settings that are parameters of an estimator."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
@@ -45,15 +46,26 @@ class Fitted:
 
     Attributes:
         model: The trained model.
-        predictor: The same, with read-outs of behaviour where it has none itself.
+        readouts: Of behaviour, where the model is one of activity alone.
         single: Whether behaviour was given as one array.
         flat: Behaviours that were given without an axis of channels.
+        split: ``train`` or ``valid`` for every trial.
+        tables: Learning curves and environment, by their place in a run folder.
     """
 
     model: TrainedModel | Ensemble
-    predictor: Predictor
+    readouts: readouts.Readouts
     single: bool
     flat: frozenset[str]
+    split: Shaped[np.ndarray, " W"]
+    tables: Mapping[str, bytes]
+
+    @property
+    def predictor(self) -> Predictor:
+        """Who answers every task that the model can."""
+        if self.model.config.model.behaviours:
+            return self.model
+        return readouts.WithReadouts(model=self.model, readouts=self.readouts)
 
     @property
     def info(self) -> SessionInfo:
@@ -78,10 +90,17 @@ def configure(
         max_minutes: Bound on wall-clock time, ``None`` for none.
 
     Raises:
-        UserError: The preset or a setting is unknown, or is about how recordings are cut.
+        UserError: The preset or a setting is unknown, is about how recordings are cut, or is a
+            parameter of the estimator.
     """
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
+    for key in PARAMETERS:
+        if key in (settings or {}):
+            raise UserError(
+                f"setting '{key}' is a parameter of its own, expected it in one place; give "
+                f"{PARAMETERS[key]}=... and leave it out of settings"
+            )
     given = {"training.seed": seed, "training.max_minutes": max_minutes, **(settings or {})}
     cutting = [key for key in given if key.startswith("data.") and key != "data.behaviours"]
     if cutting:
@@ -89,18 +108,7 @@ def configure(
             f"setting '{cutting[0]}' says how recordings are cut, but the arrays are trials "
             "already; leave it out"
         )
-    return override(PRESETS[preset](), [f"{key}={_as_yaml(key, v)}" for key, v in given.items()])
-
-
-def _as_yaml(key: str, value: Any) -> str:
-    """A value as settings are written; JSON is YAML. A grid's values are often numpy's."""
-    try:
-        return json.dumps(value, default=lambda one: one.tolist())
-    except (AttributeError, TypeError):
-        raise UserError(
-            f"setting '{key}' is a {type(value).__name__}, expected a number, text, list or dict; "
-            "give it as a configuration has it"
-        ) from None
+    return override(PRESETS[preset](), given)
 
 
 def divide(n_trials: int, fraction: float, seed: int) -> Shaped[np.ndarray, " W"]:
@@ -156,13 +164,32 @@ def record(
     )
 
 
-def learn(config: Config, recording: Data, single: bool) -> Fitted:
+def require_classes(recording: Data) -> None:
+    """Refuse behaviour that is not one array of classes.
+
+    Raises:
+        UserError: There are several behaviours, or the one is continuous.
+    """
+    found = describe_behaviours(recording)
+    if [one.kind for one in found] != ["categorical"]:
+        kinds = ", ".join(f"'{one.name}' ({one.kind})" for one in found)
+        raise UserError(
+            f"found the behaviour {kinds}, expected one array of classes for a classifier; give "
+            "integers or text, or leave classifier out"
+        )
+
+
+def learn(
+    config: Config, recording: Data, split: np.ndarray, single: bool, verbose: bool
+) -> Fitted:
     """Train on a recording; its file and the run folder are gone afterwards.
 
     Args:
         config: Configuration; behaviours that it does not name are those of the recording.
         recording: Recording with a column ``split`` of trials.
+        split: That column.
         single: Whether behaviour was given as one array.
+        verbose: Whether to show how far it is.
 
     Raises:
         UserError: A behaviour is missing in all trials.
@@ -176,14 +203,35 @@ def learn(config: Config, recording: Data, single: bool) -> Fitted:
     with scratch() as folder, _as_before():
         path = folder / "data.h5"
         save(recording, path)
-        model = load_run(train(config, path, folder / "run"))
-        sessions = open_sessions(path, config.data, behaviours=model.behaviours)
-        predictor = as_predictor(model, sessions)
-        first = sessions[0].batch(sessions[0].indices("train")[:1])
-        # Read-outs are fitted, to the file, when they are first asked for.
-        task = Decoding()
-        collect(predictor, [first], task, task.variants(sessions[0].info))
-    return Fitted(model=model, predictor=predictor, single=single, flat=_flat(recording))
+        run = train(config, path, folder / "run", verbose=verbose)
+        model, tables = in_memory(run), training_tables(run)
+        kept = {}
+        if not model.config.model.behaviours:
+            sessions = open_sessions(path, config.data, behaviours=model.behaviours)
+            kept = readouts.fit(model, sessions[0])
+    return Fitted(
+        model=model,
+        readouts=kept,
+        single=single,
+        flat=_flat(recording),
+        split=split,
+        tables=tables,
+    )
+
+
+def in_memory(run: Path) -> TrainedModel | Ensemble:
+    """The model of a run, which no longer knows of the folder.
+
+    Args:
+        run: Run folder.
+
+    Raises:
+        UserError: It is not finished, or damaged.
+    """
+    model = load_run(run)
+    for one in (model, *(model.members if isinstance(model, Ensemble) else ())):
+        one.origin = None
+    return model
 
 
 def _require_values(offered: Sequence[BehaviourConfig], held: Collection[str]) -> None:

@@ -35,6 +35,27 @@ def trial_bins(name: str, activity: Any) -> Int[np.ndarray, " W"]:
     return bins
 
 
+def require_activity(name: str, kind: str, activity: Any) -> None:
+    """Refuse activity with missing values, or without counts where these are expected.
+
+    Args:
+        name: What to call the array in an error.
+        kind: ``counts`` or ``traces``.
+        activity: ``(trials, bins, units)``, or a list of ``(bins, units)``.
+
+    Raises:
+        UserError: It holds missing values, or fractions where counts are expected.
+    """
+    values = stack(name, activity)[0]
+    if not np.isfinite(values).all():
+        raise UserError(f"{name} holds values that are not finite; leave those trials or bins out")
+    if kind == "counts" and ((values < 0).any() or (values != np.round(values)).any()):
+        raise UserError(
+            f"{name} holds negative or fractional numbers, expected counts of spikes; give "
+            'activity="traces" for calcium or LFP'
+        )
+
+
 def require_trials(name: str, count: int) -> None:
     """Refuse an array without trials.
 

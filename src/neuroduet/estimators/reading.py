@@ -19,7 +19,7 @@ from neuroduet.estimators.fitting import Fitted, scratch
 from neuroduet.types import Batch, Behaviour, SessionInfo
 
 CHUNK = 64
-"""Windows that are predicted at once, as by :func:`neuroduet.tasks.export.predict_run`."""
+"""Windows that are predicted at once, as by :func:`neuroduet.tasks.export.write_predictions`."""
 
 
 def read_trials(fitted: Fitted, recording: Data, given: Iterable[str]) -> list[Batch]:

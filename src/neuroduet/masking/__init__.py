@@ -11,11 +11,12 @@ sample. What the model reads in place of a hidden value is decided afterwards
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from neuroduet.errors import UserError
+from neuroduet.errors import UserError, unknown
 from neuroduet.masking.activity import (
     causal,
     co_smooth,
@@ -28,7 +29,6 @@ from neuroduet.masking.activity import (
     temporal,
 )
 from neuroduet.masking.drawing import (
-    NO_REGION,
     Draw,
     Drawn,
     Hidden,
@@ -36,6 +36,7 @@ from neuroduet.masking.drawing import (
     hide,
     random_bins,
     region_index,
+    shapes,
     to_masks,
 )
 from neuroduet.masking.modalities import (
@@ -47,15 +48,13 @@ from neuroduet.masking.modalities import (
     self_spike,
 )
 from neuroduet.plugins import find_plugin
-from neuroduet.types import Batch, Masks
+from neuroduet.types import NEURAL, Batch, Masks
 
 __all__ = [
     "CAUSAL",
-    "NO_REGION",
     "PROMPTS",
     "REGION_SCHEMES",
     "SCHEMES",
-    "UNIT_SCHEMES",
     "Draw",
     "Drawn",
     "Hidden",
@@ -83,9 +82,6 @@ SCHEMES: dict[str, Scheme] = {
     "forward": forward,
     "patch_token": patch_token,
 }
-
-UNIT_SCHEMES = frozenset({"neuron", "inter_region", "intra_region", "random", "co_smooth"})
-"""Schemes that hide some units and show others."""
 
 REGION_SCHEMES = frozenset({"inter_region", "intra_region"})
 """Schemes that only sessions with named regions can answer."""
@@ -141,7 +137,7 @@ def draw(
         own = (chosen == index).nonzero()[:, 0]
         if len(own) == 0:
             continue
-        drawn = scheme_of(name)(batch, draw)
+        drawn = _fitting(name, scheme_of(name)(batch, draw), batch)
         for whole, part in ((hidden, drawn.hidden), (scored, drawn.scored)):
             for modality, mask in part.items():
                 whole[modality] = _with_rows(whole[modality], own, mask)
@@ -156,6 +152,40 @@ def draw(
         for name, seen in masks.visible.items()
     }
     return Masks(visible=visible, scored=masks.scored, prompt=masks.prompt)
+
+
+def _fitting(name: str, drawn: Any, batch: Batch) -> Drawn:
+    """What a scheme drew; one of another package may have drawn anything.
+
+    Raises:
+        UserError: It is not what a scheme returns.
+    """
+    if not isinstance(drawn, Drawn):
+        raise UserError(
+            f"the masking scheme '{name}' returned a {type(drawn).__name__}, expected a "
+            "neuroduet.masking.Drawn with its hidden and scored masks; correct the scheme"
+        )
+    # Whole bins of activity, or single units of them.
+    largest = dict(shapes(batch)) | {NEURAL: batch.activity.shape}
+    for mask_name, mask in (*drawn.hidden.items(), *drawn.scored.items()):
+        wanted = largest.get(mask_name)
+        if wanted is None:
+            raise unknown(f"modality of the masking scheme '{name}'", mask_name, largest)
+        if not _spreads(mask, wanted):
+            found = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+            raise UserError(
+                f"the masking scheme '{name}' hides '{mask_name}' by {found}, expected a mask of "
+                f"truth values that spreads over {tuple(wanted)}; correct the scheme"
+            )
+    return drawn
+
+
+def _spreads(mask: object, wanted: torch.Size) -> bool:
+    """Whether something is a mask of every sample, each with its own bins and units or one."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.ndim != len(wanted):
+        return False
+    sizes = list(zip(mask.shape, wanted, strict=True))
+    return sizes[0][0] == wanted[0] and all(size in (1, full) for size, full in sizes[1:])
 
 
 def _with_rows(whole: Tensor, rows: Tensor, mask: Tensor) -> Tensor:

@@ -31,15 +31,14 @@ def corrupt(
         The batch that the model reads, and masks with more of the activity visible; ``scored`` is
         the same. The loss is still to be taken against the true batch.
     """
-    if keep == 0 and random == 0:
+    if keep == random == 0 or not bool(batch.valid.any()):
         return batch, masks
     shape = batch.activity.shape
     scored = masks.scored[NEURAL].expand(shape)
     chance = torch.rand(shape, generator=generator)
     kept, replaced = scored & (chance < keep), scored & (chance >= 1 - random)
-    windows, bins, _ = shape
-    rows = torch.randint(windows * bins, (windows, bins), generator=generator)
-    other = batch.activity.flatten(0, 1)[rows]
+    recorded = batch.activity[batch.valid]
+    other = recorded[torch.randint(len(recorded), shape[:2], generator=generator)]
     visible = masks.visible[NEURAL].expand(shape) | kept | replaced
     return (
         replace(batch, activity=torch.where(replaced, other, batch.activity)),

@@ -9,14 +9,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from neuroduet.types import NEURAL, Batch, Masks
+from neuroduet.types import NEURAL, Batch, Masks, is_region
 
 Hidden = dict[str, Tensor]
 """Per modality, true where hidden. Activity broadcasts to ``(B, T, N)``: ``(B, T, 1)`` where whole
 bins are hidden, ``(B, 1, N)`` where whole units are. Behaviours are ``(B, T)`` or ``(B,)``."""
-
-NO_REGION = frozenset({"", "unknown", "none", "nan", "void", "root"})
-"""Labels (lower case) that say that a unit's region is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +55,11 @@ def region_index(regions: Sequence[str] | None) -> Int[Tensor, " N"] | None:
 
     Returns:
         Index of each unit's region in alphabetical order, -1 where the label means "not known"
-        (:data:`NO_REGION`); ``None`` if no unit has a known region.
+        (:data:`~neuroduet.types.NO_REGION`); ``None`` if no unit has a known region.
     """
     if regions is None:
         return None
-    known = sorted({r for r in regions if r.strip().lower() not in NO_REGION})
+    known = sorted({r for r in regions if is_region(r)})
     if not known:
         return None
     place = {name: index for index, name in enumerate(known)}

@@ -18,10 +18,8 @@ from neuroduet.metrics.activity import (
 from neuroduet.metrics.behaviour import (
     accuracy,
     balanced_accuracy,
-    bootstrap_interval,
     macro_f1,
     r2,
-    r2_by_trial,
     r2_per_trial,
 )
 
@@ -32,13 +30,11 @@ __all__ = [
     "balanced_accuracy",
     "bits_per_spike",
     "bits_per_spike_by_unit",
-    "bootstrap_interval",
     "macro_f1",
     "psth",
     "psth_r2",
     "psth_r2_by_unit",
     "r2",
-    "r2_by_trial",
     "r2_by_unit",
     "r2_per_trial",
 ]
@@ -63,8 +59,9 @@ DEFINITIONS: dict[str, str] = {
     ),
     "psth_r2": (
         "R2 between the condition averages (conditions x bins) of predicted rates and of counts, "
-        "averaged over units whose averages vary; null: the mean over conditions and bins, which "
-        "reads 0."
+        "averaged over units whose averages vary. A condition is a combination of all categorical "
+        "behaviours given once per trial that at least 5 scored trials have; trials of rarer "
+        "combinations are left out; null: the mean over conditions and bins, which reads 0."
     ),
     "accuracy": (
         "Fraction of labels predicted correctly; null: the fraction of the most frequent "

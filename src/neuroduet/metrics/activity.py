@@ -17,16 +17,15 @@ def bits_per_spike_by_unit(
     rates: Float[np.ndarray, "W T N"],
     counts: Real[np.ndarray, "W T N"],
     valid: Bool[np.ndarray, "W T"],
-    null_rates: Float[np.ndarray, " N"] | None = None,
 ) -> Float[np.ndarray, " N"]:
     """Poisson log-likelihood gained over the null, in bits per spike of each unit.
+
+    The null is each unit's mean count over the scored bins (MtM and NEDS; reference section 7).
 
     Args:
         rates: Expected counts per bin, ``(W, T, N)``; values below 1e-9 are raised to it.
         counts: Spike counts per bin, ``(W, T, N)``.
         valid: Which bins are scored, ``(W, T)``.
-        null_rates: Expected count per bin of the null, ``(N,)``; defaults to each unit's mean
-            count over the scored bins (MtM and NEDS; reference section 7).
 
     Returns:
         Bits per spike, ``(N,)``; nan for units without a spike in the scored bins.
@@ -37,7 +36,7 @@ def bits_per_spike_by_unit(
         >>> bits_per_spike_by_unit(rates, counts, np.ones((2, 4), dtype=bool)).round(6)
         array([0.469361])
     """
-    gains, spikes = _gains(rates, counts, valid, null_rates)
+    gains, spikes = _gains(rates, counts, valid)
     bits = gains / (np.log(2.0) * np.maximum(spikes, 1.0))
     return np.where(spikes > 0, bits, np.nan)
 
@@ -46,16 +45,14 @@ def bits_per_spike(
     rates: Float[np.ndarray, "W T N"],
     counts: Real[np.ndarray, "W T N"],
     valid: Bool[np.ndarray, "W T"],
-    null_rates: Float[np.ndarray, " N"] | None = None,
     average: str = "units",
 ) -> float:
-    """Poisson log-likelihood gained over the null, in bits per spike.
+    """Poisson log-likelihood gained over the null of :func:`bits_per_spike_by_unit`.
 
     Args:
         rates: Expected counts per bin, ``(W, T, N)``.
         counts: Spike counts per bin, ``(W, T, N)``.
         valid: Which bins are scored, ``(W, T)``.
-        null_rates: As in :func:`bits_per_spike_by_unit`, ``(N,)``.
         average: ``units`` is the mean over units that fired (MtM, NEDS); ``pooled`` divides the
             summed gain by all spikes (NLB; brain-wide benchmark, ``bps``).
 
@@ -67,7 +64,7 @@ def bits_per_spike(
     """
     if average not in ("units", "pooled"):
         raise unknown("average", average, ("units", "pooled"))
-    gains, spikes = _gains(rates, counts, valid, null_rates)
+    gains, spikes = _gains(rates, counts, valid)
     fired = spikes > 0
     if average == "pooled" and fired.any():
         return float(gains[fired].sum() / (np.log(2.0) * spikes.sum()))
@@ -160,13 +157,12 @@ def psth_r2(
 
 
 def _gains(
-    rates: np.ndarray, counts: np.ndarray, valid: np.ndarray, null_rates: np.ndarray | None
+    rates: np.ndarray, counts: np.ndarray, valid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-likelihood gained over the null (nats) and number of spikes, of each unit."""
     k = counts[valid].astype(np.float64)
     spikes = k.sum(axis=0)
-    null = spikes / max(len(k), 1) if null_rates is None else null_rates.astype(np.float64)
-    null = np.maximum(null, LOWEST_RATE)
+    null = np.maximum(spikes / max(len(k), 1), LOWEST_RATE)
     rate = np.maximum(rates[valid].astype(np.float64), LOWEST_RATE)
     # Bin by bin, so that predicting the null reads exactly 0; the lnGamma terms cancel.
     gains = null * len(k) - rate.sum(axis=0) + (k * (np.log(rate) - np.log(null))).sum(axis=0)

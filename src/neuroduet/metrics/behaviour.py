@@ -1,11 +1,10 @@
-"""Metrics of decoded behaviour, and the interval of a mean."""
+"""Metrics of decoded behaviour."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from neuroduet.errors import UserError
 from neuroduet.metrics.sums import mean_of, r2_by_column
 from neuroduet.types import UNLABELLED
 
@@ -20,26 +19,9 @@ def r2(true: Real[np.ndarray, "n *channels"], predicted: Real[np.ndarray, "n *ch
     Returns:
         R2, averaged over the channels that vary; nan if none does or if there is no value.
     """
-    return mean_of(*r2_by_column(_columns(true), _columns(predicted)))
-
-
-def r2_by_trial(
-    true: Real[np.ndarray, "W T C"],
-    predicted: Float[np.ndarray, "W T C"],
-    observed: Bool[np.ndarray, "W T"],
-) -> Float[np.ndarray, " W"]:
-    """Coefficient of determination within each trial.
-
-    Args:
-        true: True values, ``(W, T, C)``.
-        predicted: Predicted values, ``(W, T, C)``.
-        observed: Which bins are scored, ``(W, T)``.
-
-    Returns:
-        R2 averaged over the channels that vary in the trial, ``(W,)``; nan where none does.
-    """
-    scores, varies = _trial_scores(true, predicted, observed)
-    return np.where(varies, scores, np.nan)
+    if true.ndim == 1:
+        true, predicted = true[:, None], predicted[:, None]
+    return mean_of(*r2_by_column(true, predicted))
 
 
 def r2_per_trial(
@@ -55,9 +37,20 @@ def r2_per_trial(
         observed: Which bins are scored, ``(W, T)``.
 
     Returns:
-        Mean of :func:`r2_by_trial` over trials that vary; nan if none does.
+        R2 averaged over the channels that vary in the trial, then over trials in which any does;
+        nan if none does.
     """
-    return mean_of(*_trial_scores(true, predicted, observed))
+    seen = observed[:, :, None]
+    y = np.where(seen, true, 0).astype(np.float64)
+    means = y.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    centred = np.where(seen, y - means[:, None], 0)
+    residual = np.where(seen, y - predicted, 0)
+    highest = np.where(seen, y, -np.inf).max(axis=1, initial=-np.inf)
+    varies = highest > np.where(seen, y, np.inf).min(axis=1, initial=np.inf)
+    total = np.where(varies, (centred**2).sum(axis=1), 1.0)
+    scores = np.where(varies, 1 - (residual**2).sum(axis=1) / total, 0.0)
+    channels = varies.sum(axis=1)
+    return mean_of(scores.sum(axis=1) / np.maximum(channels, 1), channels > 0)
 
 
 def accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) -> float:
@@ -107,53 +100,6 @@ def macro_f1(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) ->
     return float((2 * hits / (true + claimed)).mean()) if len(hits) else float("nan")
 
 
-def bootstrap_interval(
-    values: Float[np.ndarray, " W"], seed: int, level: float = 0.95, resamples: int = 2000
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean over trials (or sessions, or seeds).
-
-    Args:
-        values: One statistic per trial, ``(W,)``; nan where the trial has none.
-        seed: Seed of the resampling.
-        level: Coverage, between 0 and 1.
-        resamples: Number of resamples.
-
-    Returns:
-        Lower and upper end; both nan without a value.
-
-    Raises:
-        UserError: If ``level`` does not lie between 0 and 1.
-    """
-    if not 0 < level < 1:
-        raise UserError(f"bootstrap level must lie between 0 and 1, found {level}")
-    kept = values[~np.isnan(values)].astype(np.float64)
-    if len(kept) == 0:
-        return float("nan"), float("nan")
-    generator = np.random.default_rng(seed)
-    # How often each trial is drawn says everything about the mean, and needs no gathering.
-    drawn = generator.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), size=resamples)
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn @ kept / len(kept), [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _trial_scores(
-    true: np.ndarray, predicted: np.ndarray, observed: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """R2 within each trial averaged over varying channels, and which trials have any."""
-    seen = observed[:, :, None]
-    y = np.where(seen, true, 0).astype(np.float64)
-    means = y.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    centred = np.where(seen, y - means[:, None], 0)
-    residual = np.where(seen, y - predicted, 0)
-    highest = np.where(seen, y, -np.inf).max(axis=1, initial=-np.inf)
-    varies = highest > np.where(seen, y, np.inf).min(axis=1, initial=np.inf)
-    total = np.where(varies, (centred**2).sum(axis=1), 1.0)
-    scores = np.where(varies, 1 - (residual**2).sum(axis=1) / total, 0.0)
-    channels = varies.sum(axis=1)
-    return scores.sum(axis=1) / np.maximum(channels, 1), channels > 0
-
-
 def _confusion(
     labels: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -166,7 +112,3 @@ def _confusion(
         np.bincount(x, minlength=len(classes)).astype(np.float64) for x in (y[y == p], y, p)
     )
     return hits, true, claimed
-
-
-def _columns(values: np.ndarray) -> np.ndarray:
-    return values[:, None] if values.ndim == 1 else values.reshape(len(values), values.shape[-1])

@@ -15,6 +15,9 @@ DETAILED_TASKS = ("encoding_from", "decoding_by_region")
 QUESTION = ["task", "target", "metric"]
 """Columns that say what a score is of."""
 
+NAMES = ("model", "session", *QUESTION, "split")
+"""Columns of a score table that are text, whatever a session is called."""
+
 CHANNEL = re.compile(r"\[\d+\]$")
 """Ending of a target that is one channel of a behaviour."""
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from neuroduet.config import ModelConfig
 from neuroduet.data.session import Session
 from neuroduet.errors import UserError
-from neuroduet.models.initialise import set_up_ranges, set_up_stitchers
+from neuroduet.models.initialise import set_up_offsets, set_up_ranges, set_up_stitchers
 from neuroduet.models.mtm_published import MtmPublished
-from neuroduet.models.ndt2 import Ndt2, set_up_offsets
+from neuroduet.models.ndt2 import Ndt2
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.plugin import PluginModel
 from neuroduet.models.poyo import Poyo

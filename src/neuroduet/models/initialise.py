@@ -22,6 +22,7 @@ from neuroduet.models.alignment import (
     reduce_columns,
     tuning_curves,
 )
+from neuroduet.models.ndt2 import Ndt2
 from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.translator import Translator
 from neuroduet.nn.ranges import behaviour_ranges
@@ -134,6 +135,25 @@ def set_rows(
 def set_up_ranges(model: NedsPublished, session: Session) -> None:
     """Give the published model the ranges of a session's behaviours; its stitchers stay random."""
     model.set_statistics(session.info.id, behaviour_ranges(_training_batches(session)))
+
+
+def set_up_offsets(model: Ndt2, session: Session) -> None:
+    """Give a session's units their training statistics; log-rates start at the mean rate.
+
+    Args:
+        model: Model that already has the session.
+        session: The session; only its training windows are read.
+    """
+    offsets, statistics = model.offsets(session.info.id), session.statistics
+    with torch.no_grad():
+        if offsets.is_poisson:
+            mean = np.maximum(statistics.mean_activity, _floor(session))
+            offsets.bias.copy_(torch.as_tensor(np.log(mean)))
+            offsets.scale.copy_(torch.as_tensor(mean))
+        else:
+            mean = statistics.mean_activity
+            offsets.scale.copy_(torch.as_tensor(statistics.scale_activity))
+        offsets.centre.copy_(torch.as_tensor(mean))
 
 
 def components(session: Session, behaviours: Sequence[Behaviour] = ()) -> Components:

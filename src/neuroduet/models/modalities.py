@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Int
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from neuroduet.masking import CAUSAL, PROMPTS
 from neuroduet.types import Batch, Behaviour, SessionInfo
+
+Visible = Mapping[str, Tensor]
+"""What may be seen of each modality (:attr:`neuroduet.types.Masks.visible`)."""
 
 Prompt = Int[Tensor, "_"] | None
 """Which question is asked in every window (:attr:`neuroduet.types.Masks.prompt`)."""
@@ -32,9 +35,17 @@ def causal_windows(batch: Batch, prompt: Prompt) -> Bool[Tensor, " B"]:
         prompt: Which question is asked in every window.
     """
     if prompt is None:
-        return torch.zeros_like(batch.windows, dtype=torch.bool)
+        return batch.valid.new_zeros(len(batch.windows))
     codes = torch.tensor([PROMPTS.index(name) for name in sorted(CAUSAL)])
     return torch.isin(prompt, codes.to(prompt.device)).to(batch.valid.device)
+
+
+def prompt_rows(batch: Batch, prompt: Prompt) -> Int[Tensor, " B"]:
+    """Row of a table of prompts for every window; the last is "no question in particular"."""
+    nothing = len(PROMPTS)
+    if prompt is None:
+        return torch.full_like(batch.windows, nothing, device=batch.valid.device)
+    return torch.where(prompt < 0, nothing, prompt).to(batch.valid.device)
 
 
 def pad_bins(x: Tensor, bins: int) -> Tensor:

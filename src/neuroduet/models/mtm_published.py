@@ -21,18 +21,20 @@ takes twice as long), is merged into the dropout of the same probability on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from neuroduet.config import ModelConfig
 from neuroduet.errors import UserError, unknown
 from neuroduet.masking import CAUSAL, PROMPTS
-from neuroduet.models.modalities import Prompt, union_of_behaviours
+from neuroduet.models.modalities import Prompt, Visible, union_of_behaviours
+from neuroduet.nn.attention import who_attends
 from neuroduet.nn.dropout import Dropout
+from neuroduet.nn.patches import token_times
 from neuroduet.nn.published import fixup_scale
 from neuroduet.nn.stitch import module_key
 from neuroduet.types import NEURAL, Batch, Behaviour, Prediction, Scales, SessionInfo
@@ -49,9 +51,6 @@ NO_QUESTION = "neuron"
 """Whose prompt a sample gets that asks nothing (as in published decoding of choice)."""
 
 TOKEN_DROPOUT = 0.2
-
-Visible = Mapping[str, Tensor]
-Prompts = Sequence[Int[Tensor, "_"] | None]
 
 
 class MtmPublished(nn.Module):
@@ -117,7 +116,7 @@ class MtmPublished(nn.Module):
         self,
         batches: Sequence[Batch],
         visible: Sequence[Visible],
-        prompts: Prompts | None = None,
+        prompts: Sequence[Prompt] | None = None,
     ) -> list[Prediction]:
         """Predict the activity of every batch.
 
@@ -203,7 +202,7 @@ class MtmPublished(nn.Module):
     # 3. trunk ---------------------------------------------------------------------------------
 
     def _encode(
-        self, batches: Sequence[Batch], visible: Sequence[Visible], prompts: Prompts
+        self, batches: Sequence[Batch], visible: Sequence[Visible], prompts: Sequence[Prompt]
     ) -> Float[Tensor, "_ T D"]:
         """Bins after the trunk."""
         bins = max(batch.activity.shape[1] for batch in batches)
@@ -214,7 +213,9 @@ class MtmPublished(nn.Module):
         asked = [name for batch, _, prompt in parts for name in _questions(batch, prompt)]
         causal = torch.tensor([name in past_only for name in asked], device=valid.device)
         prefix = 1 if self.prompts is None else 2
-        allowed = who_attends(valid, causal, prefix)
+        times = token_times(bins, 1, prefix).to(valid.device)
+        known = functional.pad(valid, (prefix, 0), value=True)
+        allowed = who_attends(times, known, causal)
         x_BLD = self.token_dropout(torch.cat(tokens))
         for block in self.blocks:
             x_BLD = block(x_BLD, allowed)
@@ -266,32 +267,6 @@ class Block(nn.Module):
         x_BLD = x_BLD + self.out_proj(self.dropout(mixed.transpose(1, 2).flatten(2)))
         hidden = functional.gelu(self.up_proj(self.feed_forward_norm(x_BLD)))
         return x_BLD + self.dropout(self.down_proj(hidden))
-
-
-def who_attends(
-    valid: Bool[Tensor, "B T"], causal: Bool[Tensor, " B"], prefix: int
-) -> Bool[Tensor, "B _ L"] | None:
-    """Which tokens (last axis) each token may attend to.
-
-    Args:
-        valid: Which bins exist; nobody attends to the others.
-        causal: Samples in which a bin attends to itself, earlier bins and the prefix, and the
-            prefix to itself only: through the published prefix, which attends to all bins, every
-            bin learns of the future in two layers (MtM, defect 1).
-        prefix: Number of tokens before the bins.
-
-    Returns:
-        True where allowed; ``None`` if everything is, which keeps the fastest kernel.
-    """
-    if bool(valid.all()) and not bool(causal.any()):
-        return None
-    allowed = functional.pad(valid, (prefix, 0), value=True)[:, None]
-    if not bool(causal.any()):
-        return allowed
-    length = allowed.shape[-1]
-    past = torch.ones(length, length, dtype=torch.bool, device=valid.device).tril()
-    past[:prefix, :prefix] = True
-    return allowed & (past | ~causal[:, None, None])
 
 
 def _questions(batch: Batch, prompt: Prompt) -> list[str]:

@@ -17,32 +17,34 @@ under a causal prompt no token, and no prefix token either, attends to the futur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
-from neuroduet.data.session import Session
 from neuroduet.errors import UserError, unknown
 from neuroduet.masking import PROMPTS
-from neuroduet.models.modalities import Prompt, causal_windows, union_of_behaviours
+from neuroduet.models.modalities import (
+    Prompt,
+    Visible,
+    causal_windows,
+    prompt_rows,
+    union_of_behaviours,
+)
+from neuroduet.nn.attention import past
 from neuroduet.nn.blocks import Trunk
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.patches import (
     PatchEmbedding,
     attention_mask,
     from_patches,
-    past,
     patch_count,
     token_times,
 )
 from neuroduet.nn.stitch import module_key
 from neuroduet.types import NEURAL, Batch, Behaviour, Prediction, Scales, SessionInfo
-
-Visible = Mapping[str, Tensor]
 
 
 class Ndt2(nn.Module):
@@ -178,15 +180,11 @@ class Ndt2(nn.Module):
 
     def _prefix(self, batch: Batch, prompt: Prompt) -> Float[Tensor, "B X D"]:
         """Session token and, in models with prompts, prompt token of every sample."""
-        windows, device = len(batch.windows), batch.valid.device
-        session = self.session_vectors[module_key(batch.session)].expand(windows, -1)
+        session = self.session_vectors[module_key(batch.session)]
+        session = session.expand(len(batch.windows), -1)
         if self.prompts is None:
             return session[:, None]
-        nothing = len(PROMPTS)  # the last row: no question in particular
-        asked = torch.full((windows,), nothing, device=device)
-        if prompt is not None:
-            asked = torch.where(prompt < 0, nothing, prompt).to(device)
-        return torch.stack([session, self.prompts[asked]], dim=1)
+        return torch.stack([session, self.prompts[prompt_rows(batch, prompt)]], dim=1)
 
     def _check_bins(self, session: str, bins: int) -> None:
         known = len(self.embedding.time)
@@ -208,7 +206,8 @@ class Ndt2(nn.Module):
         if not bool(batch.valid.all()):
             always = torch.ones(prefix.shape[:2], dtype=torch.bool, device=x_BLD.device)
             known = torch.cat([always, batch.valid.repeat_interleave(count, dim=1)], dim=1)
-        mixed = self._mix(x_BLD, times, known, self._causal(batch, prompt))
+        causal = causal_windows(batch, None if self.prompts is None else prompt)
+        mixed = self._mix(x_BLD, times, known, causal)
         return mixed[:, prefix.shape[1] :].unflatten(1, (bins, count))
 
     def _mix(
@@ -229,9 +228,6 @@ class Ndt2(nn.Module):
                 parts.append(self.trunk(x_BLD[row], positions, allowed))
                 rows.append(row)
         return torch.cat(parts)[torch.cat(rows).argsort()]
-
-    def _causal(self, batch: Batch, prompt: Prompt) -> Bool[Tensor, " B"]:
-        return causal_windows(batch, None if self.prompts is None else prompt)
 
     # 3. read out ------------------------------------------------------------------------------
 
@@ -260,26 +256,6 @@ class UnitOffsets(nn.Module):
         """Log of the expected count per bin, or the expected trace in its own units."""
         values = values + self.bias
         return values if self.is_poisson else values * self.scale + self.centre
-
-
-def set_up_offsets(model: Ndt2, session: Session) -> None:
-    """Give a session's units their training statistics; log-rates start at the mean rate.
-
-    Args:
-        model: Model that already has the session.
-        session: The session; only its training windows are read.
-    """
-    offsets, statistics = model.offsets(session.info.id), session.statistics
-    mean, deviation = statistics.mean_activity, statistics.scale_activity
-    if session.info.is_poisson:
-        # Half a spike in all training bins: the rate of a unit that never fired there.
-        bins = int(session.windows.bins[session.indices("train")].sum())
-        mean = np.maximum(mean, 0.5 / max(bins, 1))
-    with torch.no_grad():
-        offsets.centre.copy_(torch.as_tensor(mean))
-        offsets.scale.copy_(torch.as_tensor(mean if offsets.is_poisson else deviation))
-        if offsets.is_poisson:
-            offsets.bias.copy_(torch.as_tensor(np.log(mean)))
 
 
 def transferred_tables(source: Ndt2, target: Ndt2) -> dict[str, Tensor]:

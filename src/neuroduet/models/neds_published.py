@@ -17,7 +17,7 @@ windows; bins beyond a shorter window are hidden tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
 from neuroduet.errors import UserError, unknown
-from neuroduet.models.modalities import pad_bins, union_of_behaviours
+from neuroduet.models.modalities import Visible, pad_bins, union_of_behaviours
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.published import (
     InputStitch,
@@ -45,8 +45,7 @@ PUBLISHED_SESSIONS = 84
 """Rows of the published session table."""
 
 TOKEN_DROPOUT = 0.2
-
-Visible = Mapping[str, Tensor]
+"""Dropout on tokens before the tables are added."""
 
 
 class NedsPublished(nn.Module):
@@ -57,7 +56,6 @@ class NedsPublished(nn.Module):
             as published) and ``inputs`` are used.
         sessions: Sessions it gets stitchers for; a session's row in the tables is its index here.
         behaviours: Behaviours it knows; default: all that the sessions have.
-        token_dropout: Dropout on tokens before the tables are added.
     """
 
     def __init__(
@@ -65,7 +63,6 @@ class NedsPublished(nn.Module):
         config: ModelConfig,
         sessions: Sequence[SessionInfo],
         behaviours: Sequence[Behaviour] | None = None,
-        token_dropout: float = TOKEN_DROPOUT,
     ) -> None:
         super().__init__()
         self.config = config
@@ -83,7 +80,7 @@ class NedsPublished(nn.Module):
             Tables(len(names), self.bins, rows, config.width) for _ in self.streams
         )
         self.mask_token = nn.Parameter(torch.zeros(config.width))
-        self.token_dropout = Dropout(token_dropout)
+        self.token_dropout = Dropout(TOKEN_DROPOUT)
         self.trunk = PublishedTrunk(
             config.width,
             config.layers,

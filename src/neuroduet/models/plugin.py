@@ -9,13 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
 from neuroduet.data.session import Session
+from neuroduet.errors import UserError
+from neuroduet.masking import hide, to_masks
 from neuroduet.models.modalities import union_of_behaviours
-from neuroduet.types import Batch, Behaviour, Prediction, Scales, SessionInfo
+from neuroduet.types import NEURAL, Batch, Behaviour, Prediction, Scales, SessionInfo
 
 
 class PluginModel(nn.Module, ABC):
@@ -79,3 +82,73 @@ class PluginModel(nn.Module, ABC):
 
     def set_up_session(self, session: Session) -> None:
         """Take what is needed from the training windows of a session; nothing by default."""
+
+
+def check_answers(model: PluginModel, session: Session) -> None:
+    """Ask a model about one window, so that training does not begin with answers of no use.
+
+    Args:
+        model: A model with stitchers for the session.
+        session: The session.
+
+    Raises:
+        UserError: Its prediction or its scales are not what their descriptions say.
+    """
+    indices = session.indices("train")[:1]
+    if len(indices) == 0:
+        return
+    batch = session.batch(indices)
+    was_training = model.training
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        answers = model.eval()([batch], [to_masks(batch, hide(batch, {})).visible], [None])
+    model.train(was_training)
+    answer = answers[0] if isinstance(answers, Sequence) and len(answers) == 1 else answers
+    wrong = _fault_of(answer, batch, session) or _fault_of_scales(
+        model.scales(session.info.id), answer, session
+    )
+    if wrong:
+        raise UserError(
+            f"the model '{model.config.name}' does not fit session '{session.info.id}': {wrong}; "
+            "correct the class that adds it (neuroduet.models.plugin.PluginModel)"
+        )
+
+
+def _fault_of(answer: object, batch: Batch, session: Session) -> str:
+    """What is wrong with a prediction; empty if nothing is."""
+    if not isinstance(answer, Prediction):
+        return f"forward returned {type(answer).__name__}, expected one Prediction per batch"
+    wanted = {name: tuple(values.shape) for name, values in batch.behaviours.items()}
+    for behaviour in session.info.behaviours:
+        if behaviour.kind == "categorical":
+            wanted[behaviour.name] = (*wanted[behaviour.name], behaviour.size)
+    found: dict[str, Tensor] = dict(answer.behaviours)
+    if answer.activity is not None:
+        found[NEURAL], wanted[NEURAL] = answer.activity, tuple(batch.activity.shape)
+    if not found.keys() & wanted.keys():
+        return "it predicts neither the activity nor any behaviour of it"
+    for name, values in found.items():
+        if name in wanted and tuple(values.shape) != wanted[name]:
+            return f"it predicts '{name}' as {tuple(values.shape)}, expected {wanted[name]}"
+    return ""
+
+
+def _fault_of_scales(scales: object, answer: Prediction, session: Session) -> str:
+    """What is wrong with the scales, given what is predicted."""
+    if not isinstance(scales, Scales):
+        return f"scales returned {type(scales).__name__}, expected Scales"
+    units = len(session.info.units)
+    if answer.activity is not None and tuple(scales.activity.shape) != (units,):
+        return (
+            f"its scales of the activity are {tuple(scales.activity.shape)}, expected {(units,)}"
+        )
+    for behaviour in session.info.behaviours:
+        if behaviour.name not in answer.behaviours or behaviour.kind == "categorical":
+            continue
+        held = scales.behaviours.get(behaviour.name)
+        if held is None or tuple(held.shape) != (behaviour.size,):
+            said = "missing" if held is None else f"{tuple(held.shape)}"
+            return (
+                f"its scales of '{behaviour.name}' are {said}, expected the standard deviation of "
+                f"{behaviour.size} channels, as in session.statistics.behaviour_scale"
+            )
+    return ""

@@ -17,7 +17,7 @@ instead of to a random number. Attention is never dropped out (:mod:`neuroduet.n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,7 @@ from torch.nn import functional
 from neuroduet.config import ModelConfig
 from neuroduet.data.statistics import Statistics
 from neuroduet.errors import UserError, unknown
-from neuroduet.models.modalities import union_of_behaviours
+from neuroduet.models.modalities import Visible, union_of_behaviours
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.heads import Standardiser
 from neuroduet.nn.stitch import module_key
@@ -40,10 +40,17 @@ SPIKE, START, END = range(3)
 HEAD_WIDTH = 64
 """Width of an attention head, as published, whatever the width of the model."""
 
+CROSS_HEADS = 2
+"""Heads of the attention to events and to latents."""
+
+LATENT_STEP_S = 0.125
+"""Distance of the latents' time points (s)."""
+
+LATENTS_PER_STEP = 8
+"""Latents at each time point."""
+
 EMBEDDING_SCALE = 0.02
 """Standard deviation of fresh vectors, as published."""
-
-Visible = Mapping[str, Tensor]
 
 
 class Poyo(nn.Module):
@@ -55,9 +62,6 @@ class Poyo(nn.Module):
             ``unit_dropout`` are used.
         sessions: Sessions it gets vectors for.
         behaviours: Behaviours it knows; default: all that the sessions have.
-        latent_step_s: Distance of the latents' time points (s).
-        latents_per_step: Latents at each time point.
-        cross_heads: Heads of the attention to events and to latents.
 
     Raises:
         UserError: There is no behaviour to decode, or ``config`` leaves behaviours or activity
@@ -69,9 +73,6 @@ class Poyo(nn.Module):
         config: ModelConfig,
         sessions: Sequence[SessionInfo],
         behaviours: Sequence[Behaviour] | None = None,
-        latent_step_s: float = 0.125,
-        latents_per_step: int = 8,
-        cross_heads: int = 2,
     ) -> None:
         super().__init__()
         self.config = config
@@ -83,22 +84,21 @@ class Poyo(nn.Module):
                 "model.inputs=all"
             )
         self.session_infos: dict[str, SessionInfo] = {}
-        self.latent_step_s, self.latents_per_step = latent_step_s, latents_per_step
         longest_s = max((info.max_bins * info.bin_size_s for info in sessions), default=1.0)
         # Bins of 0.02 s do not add up to round numbers.
-        self.latent_steps = max(1, math.ceil(longest_s / latent_step_s - 1e-6))
+        self.latent_steps = max(1, math.ceil(longest_s / LATENT_STEP_S - 1e-6))
         # The import pulls in ray: only who uses the model pays for it.
         from torch_brain.models import POYO
 
         self.core = POYO(
-            sequence_length=self.latent_steps * latent_step_s,
-            latent_step=latent_step_s,
-            num_latents_per_step=latents_per_step,
+            sequence_length=self.latent_steps * LATENT_STEP_S,
+            latent_step=LATENT_STEP_S,
+            num_latents_per_step=LATENTS_PER_STEP,
             dim_out=sum(behaviour.size for behaviour in self.behaviours),
             dim=config.width,
             depth=config.layers,
             dim_head=HEAD_WIDTH,
-            cross_heads=cross_heads,
+            cross_heads=CROSS_HEADS,
             self_heads=config.heads,
             ffn_dropout=config.dropout,
             lin_dropout=config.readout_dropout,
@@ -208,8 +208,11 @@ class Poyo(nn.Module):
         bin_size_s = self.session_infos[batch.session].bin_size_s
         kept = self.unit_dropout(torch.ones(n, 1, n_units, device=batch.valid.device)) > 0
         seen = visible & batch.valid[..., None] & kept
-        tokens = events(batch.activity, seen, batch.valid.sum(1), bin_size_s)
-        centres = (torch.arange(bins, device=batch.valid.device) + 0.5) * bin_size_s
+        place = torch.arange(bins, device=batch.valid.device)
+        # Up to the last one: bins that were not recorded may lie among them.
+        length = (batch.valid * (place + 1)).amax(1)
+        tokens = events(batch.activity, seen, length, bin_size_s)
+        centres = (place + 0.5) * bin_size_s
         index, times = self._latents(batch.valid.device)
         channels: Tensor = self.core(
             input_unit_index=tokens.vectors(self.units[key]),
@@ -228,9 +231,9 @@ class Poyo(nn.Module):
 
         The grid does not depend on the batch: what shares a batch must not change a prediction.
         """
-        times = (torch.arange(self.latent_steps, device=device) + 0.5) * self.latent_step_s
-        index = torch.arange(self.latents_per_step, device=device)
-        return index.repeat(len(times)), times.repeat_interleave(self.latents_per_step)
+        times = (torch.arange(self.latent_steps, device=device) + 0.5) * LATENT_STEP_S
+        index = torch.arange(LATENTS_PER_STEP, device=device)
+        return index.repeat(len(times)), times.repeat_interleave(LATENTS_PER_STEP)
 
     def _read(self, channels: Float[Tensor, "B T K"], batch: Batch) -> Prediction:
         sizes = [behaviour.size for behaviour in self.behaviours]

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from neuroduet.models.translator import Translator, Visible
+from neuroduet.models.modalities import Visible
+from neuroduet.models.translator import Translator
 from neuroduet.types import NEURAL, Batch, UnitQuestions
 
 
@@ -41,7 +42,9 @@ def answer_units(
     answers = batch.activity.new_zeros(batch.activity.shape)
     base = _Base(model, batch, visible, prompt)
     for hidden, scored in zip(questions.hidden, questions.scored, strict=True):
-        known = base.answer(hidden & ~scored) if getattr(model, "silence", False) else None
+        # A bin of which nothing may be seen is another thing than a silent one.
+        silent = getattr(model, "silence", False) and not bool(hidden.all())
+        known = base.answer(hidden & ~scored) if silent else None
         asked = torch.ones(len(batch.windows), dtype=torch.bool)
         if known is not None:
             # Where the units asked about are silent, hiding them changes nothing.

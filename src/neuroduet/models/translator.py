@@ -13,18 +13,26 @@ What follows is the way of a batch through the model:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from neuroduet.config import ModelConfig
 from neuroduet.masking import PROMPTS
 from neuroduet.models.alignment import feature_count
-from neuroduet.models.micro_batches import join_flags, repeat
-from neuroduet.models.modalities import Prompt, causal_windows, pad_bins, union_of_behaviours
+from neuroduet.models.micro_batches import over, repeat
+from neuroduet.models.modalities import (
+    Prompt,
+    Visible,
+    causal_windows,
+    pad_bins,
+    prompt_rows,
+    union_of_behaviours,
+)
+from neuroduet.nn.attention import who_attends
 from neuroduet.nn.blocks import Trunk
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.heads import PooledHead, Standardiser
@@ -43,8 +51,6 @@ from neuroduet.types import (
 
 EMBEDDING_GAIN = 5.0
 """Latents start shrunk to a fraction of unit variance; positions do not, and would drown them."""
-
-Visible = Mapping[str, Tensor]
 
 
 class Translator(nn.Module):
@@ -156,10 +162,7 @@ class Translator(nn.Module):
             One prediction per batch.
         """
         encoded = self._encode(batches, visible, prompts or [None] * len(batches))
-        return [
-            self._read(one, batch, encoded[0].tokens.shape[1])
-            for one, batch in zip(encoded, batches, strict=True)
-        ]
+        return [self._read(one, batch) for one, batch in zip(encoded, batches, strict=True)]
 
     def latents(
         self, batch: Batch, visible: Visible, prompt: Prompt = None
@@ -171,23 +174,6 @@ class Translator(nn.Module):
     def silence(self) -> bool:
         """Whether a hidden unit reads as a silent one."""
         return self.config.hidden_units == "zero"
-
-    def low_rank(
-        self,
-        batch: Batch,
-        seen: Bool[Tensor, "B T _"],
-        causal: Bool[Tensor, " B"] | None = None,
-    ) -> Float[Tensor, "B T R"]:
-        """What the visible activity says about the latents, smoothed over time.
-
-        Args:
-            batch: Windows.
-            seen: What may be seen of the activity.
-            causal: Samples in which no bin may depend on later ones.
-        """
-        stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
-        stitched = stitch(batch.activity, seen, weight)
-        return self._smoothed(stitched, causal)
 
     def answer_units(
         self, batch: Batch, visible: Visible, questions: UnitQuestions, prompt: int = -1
@@ -210,15 +196,15 @@ class Translator(nn.Module):
         """
         count, n = len(questions.hidden), len(batch.windows)
         repeated = repeat(batch, count)
-        seen = {name: mask.repeat(count, *[1] * (mask.ndim - 1)) for name, mask in visible.items()}
+        seen = {name: over(mask, count) for name, mask in visible.items()}
         prompts = (
             None if prompt < 0 else torch.full((count * n,), prompt, device=batch.valid.device)
         )
         causal = self._causal(repeated, prompts)
-        stitch = self.input_stitch(batch.session)
-        weight = self.input_weight(batch.session)
+        stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
         low_rank = stitch.without(batch.activity, questions.hidden, weight)
         whole_bin = (seen[NEURAL] & repeated.valid[..., None]).any(-1, keepdim=True)
+        whole_bin = whole_bin & ~questions.hidden.all(1).repeat_interleave(n)[:, None, None]
         low_rank = low_rank.flatten(0, 1).masked_fill(~whole_bin, 0.0)
         low_rank = self._smoothed(low_rank, causal)
         activity = self._embed_low_rank(low_rank, whole_bin)
@@ -228,7 +214,7 @@ class Translator(nn.Module):
         output, loadings = self.output_stitch(batch.session), self.loadings(batch.session)
         answers = batch.activity.new_zeros(batch.activity.shape)
         for latent, asked in zip(latents, questions.scored, strict=True):
-            answers[:, :, asked] = output(latent, asked, loadings).float()
+            answers[:, :, asked] = output(latent, loadings, asked).float()
         return answers
 
     def scales(self, session: str) -> Scales:
@@ -272,20 +258,19 @@ class Translator(nn.Module):
 
     def input_weight(self, session: str) -> Float[Tensor, "N R"]:
         """What a session's way in multiplies the activity with."""
-        weight: Tensor | None = self.input_stitch(session).weight
         if self.units is not None:
-            weight = self.units.weight(module_key(session))
+            return self.units.weight(module_key(session))
+        weight = self.input_stitch(session).weight
         assert weight is not None
         return weight
 
     def loadings(self, session: str) -> Float[Tensor, "N R"]:
         """What a session's way out multiplies the latents with."""
         stitch = self.output_stitch(session)
-        loadings: Tensor | None = stitch.loadings
         if self.units is not None:
-            loadings = self.units.loadings(module_key(session), stitch.sensitivity)
-        assert loadings is not None
-        return loadings
+            return self.units.loadings(module_key(session), stitch.sensitivity)
+        assert stitch.loadings is not None
+        return stitch.loadings
 
     def standardiser(self, session: str, behaviour: Behaviour) -> Standardiser:
         """Units of a session's continuous behaviour."""
@@ -339,11 +324,13 @@ class Translator(nn.Module):
             if self.config.inputs == "behaviours":
                 seen = torch.zeros_like(seen)
             causal.append(self._causal(batch, prompt))
-            low_rank.append(self.low_rank(batch, seen, causal[-1]))
+            stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
+            low_rank.append(self._smoothed(stitch(batch.activity, seen, weight), causal[-1]))
             activity = self._embed_low_rank(low_rank[-1], seen.any(-1, keepdim=True))
             tokens.append(self._tokens(activity, batch, modalities, prompt, bins))
         valid = torch.cat([pad_bins(batch.valid, bins) for batch in batches])
-        mixed = self._mix(torch.cat(tokens), valid, join_flags(causal, batches))
+        flags = [flag for flag in causal if flag is not None]
+        mixed = self._mix(torch.cat(tokens), valid, torch.cat(flags) if flags else None)
         parts = mixed.split([len(batch.windows) for batch in batches])
         return [_Encoded(x, low) for x, low in zip(parts, low_rank, strict=True)]
 
@@ -354,8 +341,14 @@ class Translator(nn.Module):
         causal: Bool[Tensor, " B"] | None,
     ) -> Float[Tensor, "B L D"]:
         """Tokens after the trunk."""
-        positions = self._positions(valid.shape[1])
-        return self.trunk(self.token_dropout(x_BLD), positions, self._allowed(valid, causal))
+        bins = torch.arange(valid.shape[1], device=valid.device)
+        extra = torch.full((self._extra,), -1, device=valid.device)
+        times = torch.cat([bins.repeat(self._streams), extra])
+        known = torch.cat(
+            [valid.repeat(1, self._streams), valid.new_ones(len(valid), self._extra)], dim=1
+        )
+        allowed = who_attends(times, known, causal)
+        return self.trunk(self.token_dropout(x_BLD), times.clamp(min=0).float(), allowed)
 
     def _tokens(
         self,
@@ -365,14 +358,11 @@ class Translator(nn.Module):
         prompt: Prompt,
         bins: int,
     ) -> Float[Tensor, "B L D"]:
-        per_bin = [activity]
-        per_bin += [self._embed_behaviour(b, batch, visible) for b in self.per_bin]
         per_trial = [self._embed_behaviour(b, batch, visible) for b in self.per_trial]
-        dynamic = [x + kind for x, kind in zip(per_bin, self._kinds(self.per_bin), strict=True)]
-        static = [
-            x + kind
-            for x, kind in zip(per_trial, self._kinds(self.per_trial, first=False), strict=True)
-        ]
+        kinds = dict(zip((NEURAL, *(b.name for b in self.modalities)), self.kinds, strict=True))
+        dynamic = [activity + kinds[NEURAL]]
+        dynamic += [self._embed_behaviour(b, batch, visible) + kinds[b.name] for b in self.per_bin]
+        static = [x + kinds[b.name] for x, b in zip(per_trial, self.per_trial, strict=True)]
         position = sinusoids(batch.activity.shape[1], self.config.width).to(batch.activity.device)
         if self.config.tokens == "fused":
             fused = torch.stack(dynamic).sum(0)
@@ -383,26 +373,12 @@ class Translator(nn.Module):
         session = self.session_vectors[module_key(batch.session)]
         if self.prompts is None:
             return torch.cat(tokens, dim=1) + session
-        asked = self._asked(batch, prompt)
-        prefix = torch.stack([session.expand(len(asked), -1), self.prompts[asked]], dim=1)
-        return torch.cat([*tokens, prefix], dim=1)
+        asked = self.prompts[prompt_rows(batch, prompt)]
+        return torch.cat([*tokens, torch.stack([session.expand_as(asked), asked], dim=1)], dim=1)
 
-    def _asked(self, batch: Batch, prompt: Prompt) -> Int[Tensor, " B"]:
-        """Row of the prompt table of every sample; the last one is "no question in particular"."""
-        device = batch.valid.device
-        if prompt is None:
-            return torch.full((len(batch.windows),), len(PROMPTS), device=device)
-        return torch.where(prompt < 0, len(PROMPTS), prompt.to(device))
-
-    def _causal(self, batch: Batch, prompt: Prompt) -> Bool[Tensor, "_"] | None:
-        """Windows whose prompt allows no look ahead; ``None`` if there is none."""
-        causal = causal_windows(batch, prompt)
-        return causal if self.prompts is not None and bool(causal.any()) else None
-
-    def _kinds(self, behaviours: Sequence[Behaviour], first: bool = True) -> list[Tensor]:
-        """Modality vectors of some behaviours, the activity's first."""
-        own = [self.kinds[1 + self.modalities.index(b)] for b in behaviours]
-        return [self.kinds[0], *own] if first else own
+    def _causal(self, batch: Batch, prompt: Prompt) -> Bool[Tensor, " B"] | None:
+        """Windows whose prompt allows no look ahead; ``None`` in models without prompts."""
+        return None if self.prompts is None else causal_windows(batch, prompt)
 
     @property
     def _streams(self) -> int:
@@ -413,32 +389,6 @@ class Translator(nn.Module):
         """Tokens behind the bins: one per trial variable, and session and prompt."""
         return len(self.per_trial) + (0 if self.prompts is None else 2)
 
-    def _positions(self, bins: int) -> Float[Tensor, " L"]:
-        time = torch.arange(bins, dtype=torch.float32).repeat(self._streams)
-        return torch.cat([time, torch.zeros(self._extra)])
-
-    def _allowed(
-        self, valid: Bool[Tensor, "B T"], causal: Bool[Tensor, " B"] | None
-    ) -> Bool[Tensor, "B _ L"] | None:
-        """Who may attend to whom; ``None`` (all) keeps the fastest kernel.
-
-        Nobody attends to padding. In causal samples a bin attends to itself, earlier bins and the
-        session and prompt tokens, which attend to each other only: through them the published
-        model leaks the future (MtM, defect 1).
-        """
-        if causal is None and bool(valid.all()):
-            return None
-        always = torch.ones(len(valid), self._extra, dtype=torch.bool, device=valid.device)
-        allowed = torch.cat([valid.repeat(1, self._streams), always], dim=1)[:, None]
-        if causal is None:
-            return allowed
-        bins, length = valid.shape[1], allowed.shape[-1]
-        past = torch.ones(length, length, dtype=torch.bool, device=valid.device).tril()
-        past[:bins, bins:] = True
-        past[bins:] = False
-        past[bins:, bins:] = True
-        return allowed & (past | ~causal[:, None, None])
-
     # 4. read out ------------------------------------------------------------------------------
 
     def _latents(self, encoded: _Encoded) -> Float[Tensor, "B T R"]:
@@ -446,16 +396,15 @@ class Translator(nn.Module):
         bins = encoded.low_rank.shape[1]
         return self.to_rank(encoded.tokens[:, :bins]) + encoded.low_rank @ self.skip
 
-    def _read(self, encoded: _Encoded, batch: Batch, length: int) -> Prediction:
+    def _read(self, encoded: _Encoded, batch: Batch) -> Prediction:
         x_BLD, bins = encoded.tokens, batch.activity.shape[1]
-        padded = (length - self._extra) // self._streams
+        padded = (x_BLD.shape[1] - self._extra) // self._streams
         streams = x_BLD[:, : padded * self._streams].unflatten(1, (self._streams, padded))
         streams = streams[:, :, :bins]
-        stitch = self.output_stitch(batch.session)
         activity = None
         if self.config.inputs != "activity":
-            loadings = self.loadings(batch.session)
-            activity = stitch(self._latents(encoded), loadings=loadings).float()
+            stitch, loadings = self.output_stitch(batch.session), self.loadings(batch.session)
+            activity = stitch(self._latents(encoded), loadings).float()
         predicted = {}
         if self.config.inputs != "behaviours":
             for index, behaviour in enumerate(self.per_bin):

@@ -75,7 +75,7 @@ class Trunk(nn.Module):
         Returns:
             Normalised tokens.
         """
-        rotary = rotary_table(positions, self.head_width).to(x_BLD.device)
+        rotary = rotary_table(positions.to(x_BLD.device), self.head_width)
         for block in self.blocks:
             x_BLD = block(x_BLD, rotary, allowed)
         return self.norm(x_BLD)

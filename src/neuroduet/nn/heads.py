@@ -24,7 +24,9 @@ class PooledHead(nn.Module):
         valid: Bool[Tensor, "B T"],
     ) -> Float[Tensor, "B K"]:
         """Logits or values of each window."""
-        scores = self.query(stream)[..., 0].masked_fill(~valid, -torch.inf)
+        # Not minus infinity: of a window without any valid bin the softmax would be NaN.
+        scores = self.query(stream)[..., 0]
+        scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         pooled = (functional.softmax(scores, dim=1)[..., None] * stream).sum(1)
         return self.linear(self.dropout(torch.cat([own, pooled], dim=-1)))
 

@@ -53,21 +53,6 @@ def token_times(bins: int, patches: int, prefix: int) -> Int[Tensor, " L"]:
     return torch.cat([torch.full((prefix,), -1), times])
 
 
-def past(times: Int[Tensor, " L"]) -> Bool[Tensor, "L L"]:
-    """Who may attend to whom (last axis) where the future is hidden.
-
-    A token attends to the tokens of its own and of earlier bins. The prefix attends to itself
-    only: through it the published model leaks the future (MtM, defects 1 and 2).
-
-    >>> past(torch.tensor([-1, 0, 0, 1])).int()
-    tensor([[1, 0, 0, 0],
-            [1, 1, 1, 0],
-            [1, 1, 1, 0],
-            [1, 1, 1, 1]], dtype=torch.int32)
-    """
-    return times[:, None] >= times
-
-
 def attention_mask(
     windows: int, mask: Bool[Tensor, "L L"] | None, known: Bool[Tensor, "B L"] | None
 ) -> Bool[Tensor, "B _ L"] | None:
@@ -75,7 +60,7 @@ def attention_mask(
 
     Args:
         windows: Number of windows B.
-        mask: Result of :func:`past`; ``None`` where the future may be seen.
+        mask: See :func:`~neuroduet.nn.attention.past`; ``None`` where the future may be seen.
         known: Tokens that are not padding; ``None`` if all are. Nobody attends to the others.
     """
     if mask is None:

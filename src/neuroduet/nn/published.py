@@ -12,9 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neuroduet.nn.attention import rotary_angles
 from neuroduet.nn.dropout import Dropout
-
-ROTARY_BASE = 10000.0
 
 
 def fixup_scale(layers: int) -> float:
@@ -99,7 +98,7 @@ class Tables(nn.Module):
 def rotary_phases(
     positions: Float[Tensor, " L"], head_width: int, heads: int
 ) -> Float[Tensor, "L pairs 2"]:
-    """Cosine and sine of the angle of every pair of query and key entries (RoFormer, eq. 15).
+    """Cosine and sine of the angle of every pair of query and key entries.
 
     Args:
         positions: Bin of each token.
@@ -109,9 +108,7 @@ def rotary_phases(
     Returns:
         Phases as real and imaginary parts, for all heads of queries, then of keys.
     """
-    half = head_width // 2
-    frequencies = ROTARY_BASE ** (-torch.arange(half, dtype=torch.float32) / half)
-    angles = (positions[:, None] * frequencies).repeat(1, 2 * heads)
+    angles = rotary_angles(positions, head_width).repeat(1, 2 * heads)
     return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 

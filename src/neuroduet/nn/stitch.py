@@ -38,7 +38,8 @@ class InputStitch(nn.Module):
     meaning whichever units may be seen, one region or all. With ``silence`` hidden units read as
     silent instead, as published.
 
-    Without a ``rank`` it has no weight of its own, and is given one at every call.
+    Its matrix is given at every call: its own ``weight``, or without a ``rank`` one that is made
+    elsewhere (:class:`~neuroduet.nn.unit_embedding.UnitEmbedding`).
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class InputStitch(nn.Module):
         rank: int | None,
         is_poisson: bool,
         unit_dropout: float,
-        silence: bool = False,
+        silence: bool,
     ) -> None:
         super().__init__()
         self.is_poisson, self.silence = is_poisson, silence
@@ -65,19 +66,19 @@ class InputStitch(nn.Module):
         self,
         activity: Float[Tensor, "B T N"],
         visible: Bool[Tensor, "B #T #N"],
-        weight: Float[Tensor, "N R"] | None = None,
+        weight: Float[Tensor, "N R"],
     ) -> Float[Tensor, "B T R"]:
         """Project the visible activity.
 
         Args:
             activity: Counts or traces.
             visible: What may be seen.
-            weight: One row per unit; its own if not given.
+            weight: One row per unit.
 
         Returns:
             Shared low-rank input, zero in bins of which nothing may be seen.
         """
-        values, weight = self.standardise(activity), own(self.weight, weight)
+        values = self.standardise(activity)
         dropped = self._dropped(weight, len(values))
         if visible.shape[-1] == 1:
             return self._posterior(values @ dropped, weight, None).masked_fill(~visible, 0.0)
@@ -89,23 +90,19 @@ class InputStitch(nn.Module):
         self,
         activity: Float[Tensor, "B T N"],
         hidden: Bool[Tensor, "Q N"],
-        weight: Float[Tensor, "N R"] | None = None,
+        weight: Float[Tensor, "N R"],
     ) -> Float[Tensor, "Q B T R"]:
         """Project with units hidden in turns: everything once, less the share of the hidden.
 
         Args:
             activity: Counts or traces.
             hidden: Units hidden by each question for whole windows.
-            weight: One row per unit; its own if not given.
+            weight: One row per unit.
 
         Returns:
             What :meth:`forward` gives for each question, in evaluation mode, with all bins seen.
         """
-        values, filler, weight = (
-            self.standardise(activity),
-            self._filler(),
-            own(self.weight, weight),
-        )
+        values, filler = self.standardise(activity), self._filler()
         everything, silent = values @ weight, filler @ weight
         parts = []
         for units in hidden:
@@ -163,7 +160,8 @@ class InputStitch(nn.Module):
 class OutputStitch(nn.Module):
     """The shared space to each unit's log-rate (counts) or value (traces).
 
-    Without a ``rank`` it has no loadings of its own, and is given them at every call.
+    Its matrix is given at every call: its own ``loadings``, or without a ``rank`` one that is made
+    elsewhere.
     """
 
     def __init__(self, units: int, rank: int | None, is_poisson: bool) -> None:
@@ -188,27 +186,19 @@ class OutputStitch(nn.Module):
     def forward(
         self,
         latents: Float[Tensor, "B T R"],
+        loadings: Float[Tensor, "N R"],
         units: Bool[Tensor, " N"] | None = None,
-        loadings: Float[Tensor, "N R"] | None = None,
     ) -> Float[Tensor, "B T M"]:
         """Log of the expected count per bin, or the expected trace, of all or of some units.
 
         Args:
             latents: Latents of every bin.
+            loadings: One row per unit.
             units: Which units; all if not given.
-            loadings: One row per unit; its own if not given.
         """
         chosen = slice(None) if units is None else units
-        rows = own(self.loadings, loadings)[chosen]
-        values = functional.linear(latents, rows, self.bias[chosen])
+        values = functional.linear(latents, loadings[chosen], self.bias[chosen])
         return values if self.is_poisson else values * self.scale[chosen] + self.centre[chosen]
-
-
-def own(parameter: nn.Parameter | None, given: Tensor | None) -> Tensor:
-    """What is given, else the stitcher's own parameter."""
-    rows = parameter if given is None else given
-    assert rows is not None, "a stitcher without rows of its own is given them"
-    return rows
 
 
 class SmoothingConv(nn.Module):
@@ -230,7 +220,7 @@ class SmoothingConv(nn.Module):
             causal: Samples in which no bin may depend on later ones.
         """
         smooth = self._convolved(x, self.weight)
-        if causal is None:
+        if causal is None or not bool(causal.any()):
             return smooth
         past = self.weight.clone()
         past[..., past.shape[-1] // 2 + 1 :] = 0.0

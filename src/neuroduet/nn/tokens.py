@@ -18,7 +18,7 @@ class BehaviourEmbedding(nn.Module):
     visible values, hidden ones counting as average): neurons follow behaviour with a lag.
     """
 
-    def __init__(self, behaviour: Behaviour, width: int, kernel: int = 1) -> None:
+    def __init__(self, behaviour: Behaviour, width: int, kernel: int) -> None:
         super().__init__()
         self.categorical = behaviour.kind == "categorical"
         self.per_bin = behaviour.per == "bin"

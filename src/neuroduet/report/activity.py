@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from neuroduet.report.predicted import Activity, Predicted
+from neuroduet.report.predicted import Activity, Predicted, combinations
 from neuroduet.report.style import (
     INK,
     MODEL,
@@ -19,6 +21,7 @@ from neuroduet.report.style import (
     short,
     styled,
 )
+from neuroduet.tasks.scoring import FEWEST_TRIALS
 
 BEST, WORST = 4, 2
 FEWEST_SPIKES = 50
@@ -149,9 +152,13 @@ def event_line(axes: Axes, start_s: float, color: str = INK) -> None:
 
 
 def unit_title(activity: Activity, unit: int) -> str:
-    """A unit's name and score."""
+    """A unit's name, region and score."""
     measure = "bits/spike" if activity.is_poisson else "R²"
-    return f"{short(str(activity.units[unit]), 16)}: {decimal(activity.score[unit])} {measure}"
+    region = activity.regions[unit] if activity.regions else ""
+    where = f" ({short(region, 10)})" if region else ""
+    name = short(str(activity.units[unit]), 12)
+    name = name if "unit" in name.lower() else f"unit {name}"
+    return f"{name}{where}: {decimal(activity.score[unit])} {measure}"
 
 
 def _keys(found: Predicted) -> list[Line2D]:
@@ -168,8 +175,9 @@ def _keys(found: Predicted) -> list[Line2D]:
         ),
     ]
     if several:
+        counts = np.bincount(found.condition[found.condition >= 0])
         keys += [
-            Line2D([], [], color=PALETTE[k], linewidth=5, label=short(name))
+            Line2D([], [], color=PALETTE[k], linewidth=5, label=f"{short(name)} ({counts[k]})")
             for k, name in enumerate(found.condition_names)
         ]
     return keys
@@ -192,6 +200,36 @@ def _caption(found: Predicted, activity: Activity, shown: int) -> str:
     )
     what = f"averages over {windows}" if found.by_trial else f"the first of {windows}, joined"
     return (
-        f"{ranked}: {what}. The activity was predicted from the behaviours alone, without seeing "
-        f"any spike of these windows.{smoothing}"
+        f"{ranked}: {what}{_numbers(found)}. The activity was predicted from the behaviours "
+        f"alone, without seeing any spike of these windows.{smoothing}{_psth_words(found)}"
     )
+
+
+def _numbers(found: Predicted) -> str:
+    several = found.by_trial and len(found.condition_names) > 1
+    return " (in brackets: how many of each condition)" if several else ""
+
+
+def _psth_words(found: Predicted) -> str:
+    """Over which averages ``psth_r2`` is, since they are not those drawn."""
+    names, counts = combinations(found)
+    if not found.by_trial or not names:
+        return ""
+    several = " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+    if not counts:
+        return (
+            f" No combination of {several} has {FEWEST_TRIALS} test trials: there is no psth_r2."
+        )
+    each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    kinds = _plural("combination" if len(names) > 1 else "class", counts)
+    return (
+        f" The psth_r2 of the tables is over averages of {len(counts)} {kinds} of "
+        f"{several} with at least {FEWEST_TRIALS} test trials ({each} each, {sum(counts)} of "
+        f"{len(found.trial)} in all), bin by bin and not smoothed, so that noise keeps it low."
+    )
+
+
+def _plural(word: str, counts: Sequence[int]) -> str:
+    if len(counts) == 1:
+        return word
+    return f"{word}es" if word.endswith("s") else f"{word}s"

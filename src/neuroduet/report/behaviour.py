@@ -18,6 +18,7 @@ from neuroduet.report.style import (
     OBSERVED,
     PALE,
     Plate,
+    balanced,
     decimal,
     grid,
     plate,
@@ -30,6 +31,9 @@ QUANTILES = (0.9, 0.65, 0.35, 0.1)
 
 MAX_CHANNELS = 6
 MAX_CLASSES = 14
+ROOMY = 6
+"""With more classes a cell of a confusion matrix has room for one number only."""
+
 MAX_POINTS = 4000
 
 _TRACES_CAPTION = (
@@ -178,7 +182,7 @@ def agreement(found: Predicted, name: str) -> Plate | None:
             panels += [(behaviour, channel) for channel in range(min(channels, MAX_CHANNELS))]
     if not panels:
         return None
-    figure, all_axes = grid(len(panels), min(4, max(3, len(panels))), 2.9)
+    figure, all_axes = grid(len(panels), max(3, balanced(len(panels), 4)), 2.9)
     for axes, (behaviour, channel) in zip(all_axes, panels, strict=True):
         if behaviour.classes:
             _confusion(figure, axes, behaviour)
@@ -190,7 +194,8 @@ def agreement(found: Predicted, name: str) -> Plate | None:
         title="Decoded against true behaviour",
         caption="All observed values of test windows. Numbers: one dot per bin or trial, line: "
         "perfect decoding. Classes: rows are the true classes; each cell is the fraction of its "
-        "row, with the number of windows (or bins) beneath; a perfect decoder fills the diagonal.",
+        "row, with the number of windows (or bins) beneath, or with more than "
+        f"{ROOMY} classes that number alone; a perfect decoder fills the diagonal.",
     )
 
 
@@ -232,11 +237,14 @@ def _confusion(figure: Figure, axes: Axes, behaviour: Decoded) -> None:
     fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(fraction, vmin=0.0, vmax=1.0, aspect="equal", interpolation="nearest")
     size = len(counts)
-    for row, column in np.ndindex(size, size) if size <= 6 else ():
+    roomy = size <= ROOMY
+    for row, column in np.ndindex(size, size):
         # Cividis runs from dark blue to yellow whatever the page's background is.
         colour = PALE if fraction[row, column] < 0.55 else "#101418"
-        text = f"{fraction[row, column]:.2f}\n{counts[row, column]}"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5)
+        share = f"{fraction[row, column]:.2f}\n" if roomy else ""
+        text = f"{share}{counts[row, column]}"
+        points = 8.5 if roomy else 7.0
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=points)
     labels = [short(name, 10) for name in behaviour.classes]
     axes.set_xticks(range(size), labels, rotation=45 if size > 4 else 0)
     axes.set_yticks(range(size), labels)

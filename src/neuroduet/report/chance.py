@@ -19,6 +19,8 @@ NULL_WORDS = {
     "imposter": "Behaviour of another session in place of the session's own.",
 }
 LEVEL = 0.05
+OPEN_ROWS = 12
+"""The reader has to open the table if it is longer."""
 
 COLUMNS = (
     defined("task"),
@@ -69,7 +71,14 @@ def chance_table(nulls: pd.DataFrame | None, found: Sequence[Headline], main: st
         "How the primary scores compare with the same predictions paired with the wrong truth. "
         "The p-value is the share of null draws that score at least as high."
     )
-    return Table(title="Against chance", text=text, columns=COLUMNS, rows=tuple(rows), keys=3)
+    return Table(
+        title="Against chance",
+        text=text,
+        columns=COLUMNS,
+        rows=tuple(rows),
+        keys=3,
+        folded=len(rows) > OPEN_ROWS,
+    )
 
 
 def _row(one: Headline, kind: str, group: pd.DataFrame) -> tuple[Cell, ...]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from neuroduet.errors import UserError
+from neuroduet.plain import file_name
 from neuroduet.report.folder import read_scores
 from neuroduet.tasks.crossval_tables import LINEAR_MODELS
-from neuroduet.tasks.export import file_name
 from neuroduet.tasks.known import open_known_sessions
-from neuroduet.tasks.questions import Progress
-from neuroduet.tasks.run import baselines, embed_run, evaluate_run, predict_run
+from neuroduet.tasks.run import embed, evaluate, score_baselines, write_predictions
+from neuroduet.terminal import Asked
 from neuroduet.training.runs import load_run
 
 log = logging.getLogger(__name__)
@@ -50,15 +50,16 @@ def complete_run(
         share = SHARES[file] / sum(SHARES[one] for one in made)
         log.debug("making %s of %s", file, run)
         if file == "scores.csv":
-            evaluate_run(run, data, progress=_stage(show, "scoring", done, share))
+            evaluate(run, data, progress=_stage(show, "scoring", done, share))
         elif file == "baselines.csv":
             told = _stage(show, "linear baselines", done, share)
-            baselines(data, run / file, names, model.config, progress=told)
+            score_baselines(data, run / file, names, model.config, progress=told)
         elif file == "predictions":
-            predict_run(run, data, run / file, report=_counted(show, "predicting", done, share))
+            told_files = _counted(show, "predicting", done, share)
+            write_predictions(run, data, run / file, report=told_files)
         else:
             show(done, "embedding")
-            embed_run(run, run / file)
+            embed(run, run / file)
         done += share
     show(1.0, "everything is there")
     return made
@@ -81,7 +82,7 @@ def _missing(run: Path, sessions: Iterable[str]) -> tuple[str, ...]:
     return tuple(file for file in SHARES if lacks[file])
 
 
-def _stage(show: Show, what: str, start: float, share: float) -> Progress:
+def _stage(show: Show, what: str, start: float, share: float) -> Asked:
     """Tell of the whole what an evaluation, a share of it, tells of itself."""
 
     def progress(about: str, done: int, count: int) -> None:

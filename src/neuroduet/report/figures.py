@@ -146,6 +146,7 @@ def _dots(axes: Axes, values: pd.DataFrame, marked: Container[str]) -> None:
     axes.set_yticks(range(len(values.columns)), [short(str(n), 18) for n in values.columns])
     axes.set_ylim(len(values.columns) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _references(axes: Axes, headline: Headline) -> None:

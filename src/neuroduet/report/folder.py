@@ -13,10 +13,9 @@ import pandas as pd
 
 from neuroduet.data.boundary import read_npz, require_small_parquet
 from neuroduet.errors import UserError
-from neuroduet.plain import read_yaml
+from neuroduet.plain import file_name, read_yaml
 from neuroduet.report.headlines import main_model
-from neuroduet.report.tables import COLUMNS
-from neuroduet.tasks.export import file_name
+from neuroduet.report.tables import COLUMNS, QUESTION
 
 T = TypeVar("T")
 
@@ -39,6 +38,7 @@ class RunFolder:
         nulls: ``scores_nulls.csv``, or ``None``.
         regions: ``scores_regions.csv``, or ``None``.
         units: ``scores_units.parquet``, or ``None``.
+        baseline_units: ``baselines_units.parquet``, or ``None``.
         embeddings: ``embeddings.parquet`` or ``embeddings.csv``, or ``None``.
         predictions: Prediction file of each session, by session id.
         missing: One sentence for each thing that is absent or unreadable.
@@ -55,6 +55,7 @@ class RunFolder:
     nulls: pd.DataFrame | None
     regions: pd.DataFrame | None
     units: pd.DataFrame | None
+    baseline_units: pd.DataFrame | None
     embeddings: pd.DataFrame | None
     predictions: dict[str, Path]
     missing: tuple[str, ...]
@@ -111,6 +112,11 @@ def read_folder(run: Path) -> RunFolder:
             lambda path: _table(path, ("unit", "metric", "value")),
             notes,
             "`neuroduet evaluate` writes it",
+        ),
+        baseline_units=_optional(
+            run / "baselines_units.parquet",
+            lambda path: _table(path, (*QUESTION, "model", "session", "unit", "value")),
+            notes,
         ),
         embeddings=_embeddings(run, notes),
         predictions=_predictions(run, sessions, notes),

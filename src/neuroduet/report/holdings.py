@@ -17,12 +17,13 @@ from neuroduet.report.folder import RunFolder
 from neuroduet.report.sheet import LONG, Table, cells
 from neuroduet.report.style import INK, MODEL, Plate, grid, plate, short, styled
 from neuroduet.report.words import defined
+from neuroduet.types import is_region
 
 SPLITS = ("train", "valid", "test")
 MAX_REGIONS = 24
 COLUMNS = (
-    *("session", "subject", "units", "regions", "median rate", "bin", "window"),
-    *(*SPLITS, "hours"),
+    *("session", "subject", "units", "regions", "median rate", "bin"),
+    *("longest window", *SPLITS, "hours in windows"),
 )
 
 
@@ -138,7 +139,7 @@ def holdings_table(found: Sequence[Holding]) -> Table | None:
 
 
 def _texts(one: Holding) -> tuple[str, ...]:
-    named = {region for region in one.regions if region}
+    named = set(filter(is_region, one.regions))
     window_s = one.max_bins * one.bin_size_s
     return (
         one.session,
@@ -153,6 +154,28 @@ def _texts(one: Holding) -> tuple[str, ...]:
     )
 
 
+def unplaced_units(found: Sequence[Holding]) -> tuple[str, ...]:
+    """Say how many units lie in no region, where others do.
+
+    Args:
+        found: See :func:`holdings`.
+
+    Returns:
+        A sentence, or none.
+    """
+    placed = [one for one in found if any(map(is_region, one.regions))]
+    labels = [label for one in placed for label in one.regions]
+    names = [label for label in labels if not is_region(label)]
+    if not names:
+        return ()
+    said = sorted({repr(name.strip()) if name.strip() else "nothing" for name in names})
+    return (
+        f"{len(names)} of {len(labels)} units are labelled {', '.join(said)}, which names no "
+        "region: intra- and inter-region prediction, decoding by region and the read-out of "
+        "regions do not ask about them; all other tasks do.",
+    )
+
+
 @styled
 def holdings_figure(found: Sequence[Holding]) -> Plate | None:
     """Draw units by region and the distribution of their mean rates.
@@ -163,7 +186,7 @@ def holdings_figure(found: Sequence[Holding]) -> Plate | None:
     Returns:
         The plate, or ``None`` if neither regions nor rates are known.
     """
-    counts = Counter(region for one in found for region in one.regions if region)
+    counts = Counter(region for one in found for region in one.regions if is_region(region))
     rates = np.concatenate([np.zeros(0), *(one.rates_hz for one in found)])
     rates = rates[rates > 0]
     if not counts and len(rates) == 0:
@@ -174,6 +197,8 @@ def holdings_figure(found: Sequence[Holding]) -> Plate | None:
     _rate_bars(right, rates)
     more = len(counts) - rows
     hidden = f" {more} smaller regions are not shown." if more > 0 else ""
+    if nowhere := sum(not is_region(region) for one in found for region in one.regions):
+        hidden += f" Not shown: {nowhere} units of no named region."
     return plate(
         figure,
         name="data",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from neuroduet.metrics.primary import DETAILED_TASKS
+from neuroduet.report.answers import constant_answers
 from neuroduet.report.certainty import MAX_SESSIONS, Intervals, session_intervals
 from neuroduet.report.chance import chance_table
 from neuroduet.report.contents import facts, scored_on, task_tables
@@ -17,6 +19,7 @@ from neuroduet.report.figures import score_dots
 from neuroduet.report.folder import RunFolder, read_folder
 from neuroduet.report.headlines import Headline, headlines
 from neuroduet.report.holdings import Holding, holdings
+from neuroduet.report.judgement import Judgement, judgements
 from neuroduet.report.sections import (
     data_section,
     drawn,
@@ -28,10 +31,11 @@ from neuroduet.report.sections import (
 from neuroduet.report.session_figure import session_dots
 from neuroduet.report.sheet import Listing, Section, Sheet, Table, Tile, write_sheet
 from neuroduet.report.style import Plate
-from neuroduet.report.summary import sentences, spreads, tile_groups
+from neuroduet.report.summary import sentences, tile_groups
 from neuroduet.report.tables import session_table, summary_table, uneven_models
 from neuroduet.report.words import definitions
 from neuroduet.tasks.crossval_tables import LINEAR_MODELS
+from neuroduet.terminal import Show
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class Page:
 class _Scored:
     """What the scores of a run give to its page; nothing where there are none."""
 
-    found: tuple[Headline, ...] = ()
+    judged: Mapping[Headline, Judgement] = field(default_factory=dict)
     tiles: tuple[tuple[str, tuple[Tile, ...]], ...] = ()
     sections: tuple[Section, ...] = ()
     words: tuple[tuple[str, str], ...] = ()
@@ -89,6 +93,7 @@ def write_page(
     comparisons: pd.DataFrame | None = None,
     title: str | None = None,
     out: Path | str | None = None,
+    show: Show = lambda share, said: None,
 ) -> Page:
     """The same as :func:`write_report`, with what the page could not show.
 
@@ -97,6 +102,7 @@ def write_page(
         comparisons: More scores to set beside the run's own.
         title: Title of the page.
         out: The file to write.
+        show: Told how far it is.
 
     Raises:
         UserError: There is no such folder, or the comparisons lack a column.
@@ -105,18 +111,14 @@ def write_page(
     folder = _with_scores_beside(read_folder(run), comparisons)
     missing = list(folder.missing)
     held = _holdings(folder, missing)
+    show(0.0, "drawing the scores")
     scored = _scored(folder, missing)
-    drawn_sections = (
-        unit_section(folder, missing),
-        *session_sections(folder, missing),
-        training_section(folder, missing),
-        data_section(held, missing),
-    )
+    drawn_sections = _drawn(folder, held, missing, show)
     settings = Listing(title="Settings (config.yaml)", text=folder.config_text)
     sheet = Sheet(
         title=title or f"Run {run.resolve().name}",
         about="neuroduet report" + (f" · preset {folder.preset}" if folder.preset else ""),
-        summary=sentences(folder, held, scored.found),
+        summary=sentences(folder, held, scored.judged),
         tiles=scored.tiles,
         sections=(
             *scored.sections,
@@ -134,6 +136,19 @@ def write_page(
     )
     path = write_sheet(sheet, run / "report.html" if out is None else Path(out))
     return Page(path=path, missing=tuple(missing))
+
+
+def _drawn(
+    folder: RunFolder, held: Sequence[Holding], missing: list[str], show: Show
+) -> tuple[Section, ...]:
+    """What is drawn of the run beside its scores; each part takes seconds."""
+    show(0.2, "drawing the units")
+    units = unit_section(folder, held, missing)
+    show(0.5, "drawing the sessions")
+    sessions = session_sections(folder, missing)
+    show(0.85, "drawing the training")
+    training = training_section(folder, missing)
+    return units, *sessions, training, data_section(held, missing)
 
 
 def _with_scores_beside(folder: RunFolder, comparisons: pd.DataFrame | None) -> RunFolder:
@@ -173,18 +188,26 @@ def _scored(folder: RunFolder, missing: list[str]) -> _Scored:
             "no linear baseline is among the scores (`neuroduet report RUN --data DIR` fits them)"
         )
     chance = chance_table(folder.nulls, found, main)
-    tables = (*task_tables(table, main), *(() if chance is None else (chance,)))
+    tables = (*_by_task(table, main), *(() if chance is None else (chance,)))
     metrics = map(str, table.index.get_level_values("metric"))
     shown = (cell.text for one in tables for cell in one.columns)
+    judged = judgements(folder, found, intervals, constant_answers(folder, found, names))
     return _Scored(
-        found=tuple(found),
-        tiles=tile_groups(found, spreads(scores, found, main, intervals), folder.preset),
+        judged=judged,
+        tiles=tile_groups(found, judged, folder.preset),
         sections=(
             _means(scores, main, (*drawn("scores.csv", plots, missing), *tables)),
             _every_session(scores, main, intervals),
         ),
-        words=definitions([*metrics, "95 % interval", *shown]),
+        words=definitions([*metrics, "verdict", "95 % interval", *shown]),
     )
+
+
+def _by_task(table: pd.DataFrame, main: str) -> tuple[Table, ...]:
+    """One table per task; those of :data:`DETAILED_TASKS` are opened by who asks for them."""
+    detailed = table.index.get_level_values("task").isin(DETAILED_TASKS)
+    parts = (task_tables(table[~detailed], main), task_tables(table[detailed], main, open_rows=0))
+    return (*parts[0], *parts[1])
 
 
 def _means(scores: pd.DataFrame, main: str, parts: tuple[Table | Plate, ...]) -> Section:

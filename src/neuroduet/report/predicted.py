@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroduet.metrics import bits_per_spike_by_unit, r2_by_unit
-
-SMALLEST_GROUP = 5
-"""Conditions with fewer test windows are not averaged."""
+from neuroduet.tasks.scoring import FEWEST_TRIALS, averaged
+from neuroduet.types import UNLABELLED
 
 MAX_GROUPS = 4
 ACTIVITY_KEYS = ("true/counts", "true/traces", "true/activity")
@@ -28,6 +27,7 @@ class Activity:
         score: Bits per spike (counts) or R2 (traces) of each unit; ``nan`` if undefined.
         is_poisson: Whether the activity is counts.
         bin_size_s: Bin width (s).
+        regions: Region of each unit, empty where none is known; ``()`` if nobody said.
     """
 
     predicted: np.ndarray
@@ -37,6 +37,7 @@ class Activity:
     score: np.ndarray
     is_poisson: bool
     bin_size_s: float
+    regions: tuple[str, ...] = ()
 
     def ranked(self) -> np.ndarray:
         """Units with a score, best first."""
@@ -159,12 +160,31 @@ def conditions(
         if not behaviour.classes or behaviour.true.ndim != 1:
             continue
         index = np.where(behaviour.observed, behaviour.true, -1).astype(np.int64)
-        common = [k for k in np.unique(index[index >= 0]) if (index == k).sum() >= SMALLEST_GROUP]
+        common = [k for k in np.unique(index[index >= 0]) if (index == k).sum() >= FEWEST_TRIALS]
         if 2 <= len(common) <= MAX_GROUPS:
             place = {int(k): i for i, k in enumerate(common)}
             names = tuple(f"{behaviour.name} {behaviour.classes[k]}" for k in common)
             return np.array([place.get(int(k), -1) for k in index], dtype=np.int64), names
     return np.zeros(n_windows, dtype=np.int64), ("all trials",)
+
+
+def combinations(found: Predicted) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The conditions that ``psth_r2`` averages over, which may be finer than those drawn.
+
+    Args:
+        found: Predictions of a session.
+
+    Returns:
+        Names of the categorical behaviours given once per trial, and the number of test trials of
+        each of their combinations that has :data:`~neuroduet.tasks.scoring.FEWEST_TRIALS`.
+    """
+    labels = [one for one in found.behaviours if one.classes and one.true.ndim == 1]
+    stacked = np.array([np.zeros(len(found.trial)), *(one.true for one in labels)], dtype=np.int64)
+    known = np.all([np.ones(len(found.trial), bool), *(one.observed for one in labels)], axis=0)
+    place = np.unique(stacked, axis=1, return_inverse=True)[1].reshape(-1)
+    kept = averaged(np.where(known, place, UNLABELLED).astype(np.int64))
+    counts = np.unique(kept[kept != UNLABELLED], return_counts=True)[1]
+    return tuple(one.name for one in labels), tuple(int(n) for n in counts)
 
 
 def _activity(

@@ -61,8 +61,12 @@ COLUMNS = (
     Cell(text="share", title="How often it is drawn: its weight over the sum of weights."),
     Cell(text="hidden", title="Probability that a bin or unit is hidden."),
     Cell(text="asked by", title="The task of the evaluation that hides the same.", kind="text"),
-    Cell(text="score", title="Primary scores of that task, mean over sessions.", kind="text"),
-    defined("null"),
+    Cell(
+        text="score (null)",
+        title="Primary scores of that task, mean over sessions; in brackets what knowing nothing "
+        "scores.",
+        kind="text",
+    ),
 )
 
 
@@ -104,17 +108,17 @@ def _text(masking: Mapping[str, Any]) -> str:
     return text
 
 
-def _answers(scores: pd.DataFrame | None, main: str | None) -> dict[str, list[tuple[str, str]]]:
-    """By task: its primary scores with their names, and the nulls."""
-    found: dict[str, list[tuple[str, str]]] = {}
+def _answers(scores: pd.DataFrame | None, main: str | None) -> dict[str, list[str]]:
+    """By task: its primary scores with their names, each with its null."""
+    found: dict[str, list[str]] = {}
     if scores is None or main is None:
         return found
     for one in headlines(summary_table(scores), main, detailed=True):
         metric = METRIC_LABELS.get(one.metric, one.metric)
         whole = one.target in IMPLIED_TARGETS
         what = f"{number(one.value)} {metric}" if whole else f"{one.target} {number(one.value)}"
-        null = number(one.null) if np.isfinite(one.null) else "–"
-        found.setdefault(one.task, []).append((what, null))
+        null = f" ({number(one.null)})" if np.isfinite(one.null) else ""
+        found.setdefault(one.task, []).append(what + null)
     return found
 
 
@@ -122,7 +126,7 @@ def _row(
     name: str,
     weights: Mapping[str, float],
     masking: Mapping[str, Any],
-    answered: Mapping[str, list[tuple[str, str]]],
+    answered: Mapping[str, list[str]],
 ) -> tuple[Cell, ...]:
     purpose = PURPOSES[name]
     ratio = masking.get(purpose.ratio) if purpose.ratio else None
@@ -133,6 +137,5 @@ def _row(
         Cell(text=f"{100 * weights[name] / sum(weights.values()):.0f} %"),
         Cell(text=f"{float(ratio):g}" if isinstance(ratio, int | float) else "–"),
         Cell(text=task_label(purpose.task) or "–", kind="text"),
-        Cell(text=", ".join(what for what, _ in found) or "–", kind="text"),
-        Cell(text=", ".join(dict.fromkeys(null for _, null in found)) or "–"),
+        Cell(text=", ".join(found) or "–", kind="text"),
     )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,50 +16,65 @@ from neuroduet.report import activity, behaviour, behaviour_classes, rasters
 from neuroduet.report.contents import task_tables
 from neuroduet.report.figures import decoding_by_region, learning_curves
 from neuroduet.report.folder import RunFolder, read_arrays
-from neuroduet.report.holdings import Holding, holdings_figure, holdings_table
+from neuroduet.report.holdings import Holding, holdings_figure, holdings_table, unplaced_units
 from neuroduet.report.predicted import Predicted, from_arrays
 from neuroduet.report.schemes import scheme_table
-from neuroduet.report.sheet import LONG, Section, Table
+from neuroduet.report.sheet import Section, Table
 from neuroduet.report.style import Plate, short, task_label
 from neuroduet.report.tables import session_table
+from neuroduet.report.unit_table import unit_table
 from neuroduet.report.units import (
     UNIT_QUESTIONS,
     embedding_map,
     region_confusion,
     unit_scores,
 )
+from neuroduet.types import is_region
 
 log = logging.getLogger(__name__)
+
+Part = TypeVar("Part", Plate, Table)
 
 MAX_DRAWN = 3
 """Sessions whose predictions are drawn: a page for hundreds would not open."""
 
 
-def unit_section(folder: RunFolder, missing: list[str]) -> Section:
+def unit_section(folder: RunFolder, held: Sequence[Holding], missing: list[str]) -> Section:
     """Which units are predicted, what regions tell, and the map of unit embeddings.
 
     Args:
         folder: The run.
+        held: What its sessions hold.
         missing: A sentence is added for everything that cannot be drawn.
     """
-    plates: tuple[Plate, ...] = ()
+    plates: tuple[Plate | Table, ...] = ()
     if folder.own_units is not None:
         units = folder.own_units
         names = UNIT_QUESTIONS if "task" in units.columns else ("encoding",)
         draws = [partial(_scores_of_units, units, task) for task in names]
-        plates += drawn("scores_units.parquet", draws, missing)
+        scored = drawn("scores_units.parquet", draws, missing)
+        plates += scored[:1] + tuple(replace(one, folded=True) for one in scored[1:])
+        plates += drawn("scores_units.parquet", [partial(unit_table, units)], missing)
     tables: tuple[Table, ...] = ()
     if folder.scores is not None and folder.main is not None:
         draw = partial(decoding_by_region, folder.scores, folder.main)
         plates += drawn("scores.csv", [draw], missing)
         own = folder.scores[folder.scores["task"] == "regions"]
-        tables = task_tables(session_table(own), folder.main, open_rows=LONG)
+        tables = task_tables(session_table(own), folder.main, open_rows=0)
     if folder.regions is not None:
         draw = partial(region_confusion, folder.regions)
         plates += drawn("scores_regions.csv", [draw], missing)
     if folder.embeddings is not None:
-        plates += drawn("embeddings", [partial(embedding_map, folder.embeddings)], missing)
-    return Section(id="units", title="Units and regions", label="Units", parts=(*tables, *plates))
+        plates += drawn(
+            "embeddings", [partial(embedding_map, folder.embeddings, folder.own_units)], missing
+        )
+    return Section(
+        id="units",
+        title="Units and regions",
+        label="Units",
+        notes=unplaced_units(held) if plates else (),
+        parts=(*plates, *tables),
+    )
 
 
 def _scores_of_units(units: pd.DataFrame, task: str) -> Plate | None:
@@ -74,6 +90,8 @@ def training_section(folder: RunFolder, missing: list[str]) -> Section:
     """
     draws = [partial(learning_curves, folder.curves, part) for part in ("valid/", "train_loss/")]
     plates = drawn("metrics.csv", draws, missing)
+    losses = tuple(replace(one, folded=True) for one in plates if one.name == "loss")
+    plates = (*(one for one in plates if one.name != "loss"), *losses)
     try:
         table = scheme_table(folder.config, folder.scores, folder.main)
     except (TypeError, ValueError) as error:  # settings of any type
@@ -116,7 +134,8 @@ def session_sections(folder: RunFolder, missing: list[str]) -> list[Section]:
     for i, name in enumerate(names):
         file = f"predictions/{folder.predictions[name].name}"
         try:
-            found = _timed(from_arrays(name, read_arrays(folder.predictions[name])), folder)
+            found = from_arrays(name, read_arrays(folder.predictions[name]))
+            found = _placed(_timed(found, folder), folder)
             section = _session(found, f"session-{i}", text if i == 0 else "", missing)
         except UserError as error:
             missing.append(str(error))
@@ -196,14 +215,26 @@ def _timed(found: Predicted, folder: RunFolder) -> Predicted:
     )
 
 
+def _placed(found: Predicted, folder: RunFolder) -> Predicted:
+    """The same with the regions of the units, where the model knows these units."""
+    known = folder.sessions.get(found.session, {})
+    units, regions = known.get("units"), known.get("regions")
+    if found.activity is None or not isinstance(units, list) or not isinstance(regions, list):
+        return found
+    if [str(one) for one in units] != found.activity.units.tolist() or len(regions) != len(units):
+        return found
+    named = tuple(str(one) if is_region(str(one)) else "" for one in regions)
+    return replace(found, activity=replace(found.activity, regions=named))
+
+
 def drawn(
-    file: str, draws: Sequence[Callable[[], Plate | None]], missing: list[str]
-) -> tuple[Plate, ...]:
-    """Figures of one file; what its values make impossible to draw is added to ``missing``.
+    file: str, draws: Sequence[Callable[[], Part | None]], missing: list[str]
+) -> tuple[Part, ...]:
+    """Figures or tables of one file; what cannot be made of its values goes to ``missing``.
 
     Args:
         file: Where the values come from.
-        draws: One for each figure; ``None`` means that there is nothing to draw.
+        draws: One for each; ``None`` means that there is nothing to draw.
         missing: Sentences for the reader.
     """
     found = []
@@ -213,4 +244,4 @@ def drawn(
         except Exception as error:
             log.debug("%s: a figure failed", file, exc_info=error)
             missing.append(f"{file} holds values that cannot be drawn: {error}")
-    return tuple(plate for plate in found if plate is not None)
+    return tuple(part for part in found if part is not None)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from neuroduet.report.style import Plate
+from neuroduet.report.style import Plate, balanced
 from neuroduet.training.files import write_text
+
+WIDEST = 4
+"""Tiles in a row of a wide page."""
 
 LONG = 30
 """Tables of the second rank are folded from this many rows on."""
@@ -91,6 +94,7 @@ class Tile:
         spread: How far it may lie from that of other data.
         bar: Where it lies.
         verdict: How it compares.
+        remarks: Sentences that a reader must not miss.
         references: What to compare it with.
         published: Scores on other data.
     """
@@ -102,6 +106,7 @@ class Tile:
     spread: str = ""
     bar: Bar | None = None
     verdict: Cell | None = None
+    remarks: tuple[str, ...] = ()
     references: tuple[Cell, ...] = ()
     published: tuple[Cell, ...] = ()
 
@@ -164,7 +169,7 @@ def write_sheet(sheet: Sheet, path: Path) -> Path:
         trim_blocks=True,
         loader=FunctionLoader(_read),
     )
-    template = environment.get_template("page.html")
+    template = environment.get_template("page.html", globals={"columns": _columns})
     write_text(path, template.render(sheet=replace(sheet, sections=shown, tiles=groups)))
     return path
 
@@ -177,6 +182,11 @@ def cells(*texts: str) -> tuple[Cell, ...]:
 def plates(*drawn: Plate | None) -> tuple[Plate, ...]:
     """Those figures that there was something to draw in."""
     return tuple(one for one in drawn if one is not None)
+
+
+def _columns(tiles: int) -> int:
+    """Tiles in a row of a wide page; one or two do not stretch over it."""
+    return max(3, balanced(tiles, WIDEST))
 
 
 def _read(name: str) -> str:

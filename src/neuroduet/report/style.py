@@ -93,12 +93,14 @@ class Plate:
         title: A few words.
         caption: What is shown, with units, for a reader who did not train the model.
         svg: The drawing.
+        folded: Whether the reader has to open it; on paper it is open.
     """
 
     name: str
     title: str
     caption: str
     svg: str
+    folded: bool = False
 
 
 def grid(
@@ -119,6 +121,20 @@ def grid(
     figure = Figure(figsize=(width_in, rows * height_in), layout="constrained")
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
     return figure, axes
+
+
+def balanced(n: int, most: int) -> int:
+    """Columns that leave the fewest places of the last row empty, with as few rows as can be.
+
+    Args:
+        n: Number of things, at least one.
+        most: Most in a row.
+
+    Example:
+        >>> balanced(5, 4), balanced(8, 4), balanced(3, 4)
+        (3, 4, 3)
+    """
+    return -(-n // -(-n // most))
 
 
 def plate(figure: Figure, *, name: str, title: str, caption: str) -> Plate:

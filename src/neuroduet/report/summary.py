@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from neuroduet.report.certainty import Intervals, over_sessions
+from neuroduet.report.chance import LEVEL
 from neuroduet.report.folder import RunFolder
 from neuroduet.report.headlines import Headline
 from neuroduet.report.holdings import Holding
+from neuroduet.report.judgement import Judgement, Spread, by_decimals
 from neuroduet.report.published import published
 from neuroduet.report.sheet import Bar, Cell, Tile
 from neuroduet.report.style import IMPLIED_TARGETS, METRIC_LABELS, task_label
-from neuroduet.report.tables import number, p_text, select, session_table
-from neuroduet.report.words import meaning
+from neuroduet.report.tables import number, p_text
+from neuroduet.report.words import COLUMN_WORDS, meaning
 
 MAX_TILES = 12
 BOUNDED_METRICS = ("r2", "balanced_accuracy", "accuracy")
@@ -26,52 +26,15 @@ BEHAVIOUR_TASKS = ("decoding",)
 GROUPS = ("Activity", "Behaviour", "Regions")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """How far the mean of a headline may lie from that of other data; see ``words``."""
-
-    low: float
-    high: float
-    words: str
-
-
-def spreads(
-    scores: pd.DataFrame, found: Sequence[Headline], main: str, intervals: Intervals
-) -> dict[Headline, Spread]:
-    """An interval for each headline: over sessions, or over the windows or units of one.
-
-    Args:
-        scores: Columns of ``scores.csv``.
-        found: Headlines.
-        main: The run's model.
-        intervals: Of single sessions.
-
-    Returns:
-        Spreads of the headlines that have one.
-    """
-    table = session_table(scores)
-    spread = {}
-    for headline in found:
-        key = (headline.task, headline.target, headline.metric)
-        values = select(table, *key)[main].dropna()
-        if len(values) == 1 and (one := intervals.get((*key, str(values.index[0])))) is not None:
-            low, high, words = one.low, one.high, f"95 % interval over {one.n} {one.over}"
-        else:
-            low, high, words = over_sessions(values.to_numpy(float))
-        if np.isfinite(low) and np.isfinite(high):
-            spread[headline] = Spread(low=low, high=high, words=words)
-    return spread
-
-
 def sentences(
-    folder: RunFolder, holdings: Sequence[Holding], found: Sequence[Headline]
+    folder: RunFolder, holdings: Sequence[Holding], judged: Mapping[Headline, Judgement]
 ) -> tuple[str, ...]:
     """What was trained on what, and a verdict in one sentence.
 
     Args:
         folder: The run.
         holdings: What its sessions hold.
-        found: Its headlines.
+        judged: Its headlines, and how they stand.
 
     Returns:
         Sentences; none about what the folder does not say.
@@ -82,11 +45,27 @@ def sentences(
         subjects = {str(one.get("subject", "")) for one in sessions} - {""}
         units = sum(len(one.get("units") or ()) for one in sessions)
         animals = f" of {count(len(subjects), 'animal')}" if subjects else ""
-        text = f"Trained on {count(len(sessions), 'session')}{animals} ({count(units, 'unit')})"
+        before = _pretraining(folder)
+        verb = f"{before}, then finetuned" if before else "Trained"
+        text = f"{verb} on {count(len(sessions), 'session')}{animals} ({count(units, 'unit')})"
         said.append(text + _budget(folder) + "." + _windows(holdings))
-    if found:
-        said.append(_verdict(found))
+    if judged:
+        said.append(_verdict(judged))
     return tuple(said)
+
+
+def _pretraining(folder: RunFolder) -> str:
+    """What the run was finetuned from, where ``env.json`` says it."""
+    found = folder.environment.get("pretrained")
+    if not isinstance(found, dict):
+        return ""
+    sessions, subjects = _whole(found.get("sessions")), _whole(found.get("subjects"))
+    animals = f" of {count(subjects, 'animal')}" if subjects else ""
+    return f"Pretrained on {count(sessions, 'session')}{animals}" if sessions else "Pretrained"
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _windows(holdings: Sequence[Holding]) -> str:
@@ -97,7 +76,7 @@ def _windows(holdings: Sequence[Holding]) -> str:
         return ""
     word = "Trials" if known and all(one.by_trial for one in known) else "Windows"
     hours = sum(one.hours for one in known if np.isfinite(one.hours))
-    length = f"; {hours:.2g} hours in all" if hours > 0 else ""
+    length = f"; {hours:.2g} hours in windows" if hours > 0 else ""
     some = f" (of {count(len(known), 'session')})" if len(known) < len(holdings) else ""
     return f" {word}{some}: {', '.join(parts)}{length}."
 
@@ -105,16 +84,16 @@ def _windows(holdings: Sequence[Holding]) -> str:
 _SPLIT_WORDS = {"train": "for training", "valid": "for validation", "test": "held out for test"}
 
 
-def _verdict(found: Sequence[Headline]) -> str:
-    nulls = [one for one in found if np.isfinite(one.null)]
-    rivals = [one for one in found if one.rival]
-    better = sum(one.value > one.null for one in nulls)
-    text = f"By mean score it is better than the null in {better} of "
+def _verdict(judged: Mapping[Headline, Judgement]) -> str:
+    nulls = [one.null for one in judged.values() if one.null]
+    rivals = [one.rival for one in judged.values() if one.rival]
+    text = f"It is better than the null in {nulls.count('above')} of "
     text += count(len(nulls), "question")
     if rivals:
-        won = sum(one.value > one.rival_value for one in rivals)
-        text += f" and than the best linear baseline in {won} of {len(rivals)}"
-    shares = [one.share(one.value) for one in found]
+        text += f"; of {len(rivals)} that linear baselines answer, too, it is above the best in "
+        text += f"{rivals.count('above')}, level with it in {rivals.count('level')} and below it "
+        text += f"in {rivals.count('below')}"
+    shares = [one.share(one.value) for one in judged]
     shares = [share for share in shares if np.isfinite(share)]
     if shares:
         low, high = (f"{100 * max(share, 0.0):.0f}" for share in (min(shares), max(shares)))
@@ -141,13 +120,13 @@ def count(n: int, word: str) -> str:
 
 
 def tile_groups(
-    found: Sequence[Headline], spread: Mapping[Headline, Spread], preset: str | None
+    found: Sequence[Headline], judged: Mapping[Headline, Judgement], preset: str | None
 ) -> tuple[tuple[str, tuple[Tile, ...]], ...]:
     """The headlines as tiles, those about activity, behaviour and regions together.
 
     Args:
         found: Headlines; at most :data:`MAX_TILES` are shown.
-        spread: Their intervals.
+        judged: How they stand; by their decimals where it is not said.
         preset: Preset of the run, for published scores.
 
     Returns:
@@ -156,7 +135,7 @@ def tile_groups(
     shown = found[:MAX_TILES]
     groups = {name: [one for one in shown if _group(one) == name] for name in GROUPS}
     return tuple(
-        (name, tuple(_tile(one, spread.get(one), preset) for one in own))
+        (name, tuple(_tile(one, judged.get(one) or by_decimals(one), preset) for one in own))
         for name, own in groups.items()
         if own
     )
@@ -168,8 +147,9 @@ def _group(headline: Headline) -> str:
     return "Behaviour" if headline.task in BEHAVIOUR_TASKS else "Activity"
 
 
-def _tile(headline: Headline, spread: Spread | None, preset: str | None) -> Tile:
-    verdict, kind = verdict_of(headline)
+def _tile(headline: Headline, judged: Judgement, preset: str | None) -> Tile:
+    verdict, kind = verdict_of(judged)
+    spread = judged.spread
     metric = METRIC_LABELS.get(headline.metric, headline.metric)
     return Tile(
         what=task_label(headline.task),
@@ -180,7 +160,10 @@ def _tile(headline: Headline, spread: Spread | None, preset: str | None) -> Tile
         if spread is None
         else f"{number(spread.low)} to {number(spread.high)}: {spread.words}",
         bar=_bar(headline, spread),
-        verdict=Cell(text=verdict, kind=kind) if verdict else None,
+        verdict=None
+        if not verdict
+        else Cell(text=verdict, title=COLUMN_WORDS["verdict"], kind=kind, note=_gain(judged)),
+        remarks=_remarks(headline, judged),
         references=_references(headline),
         published=tuple(
             Cell(text=f"{one.value:.2f} {one.model.split(', ')[1]}", title=one.words())
@@ -189,17 +172,38 @@ def _tile(headline: Headline, spread: Spread | None, preset: str | None) -> Tile
     )
 
 
-def verdict_of(headline: Headline) -> tuple[str, str]:
+def verdict_of(judged: Judgement) -> tuple[str, str]:
     """How a score compares, in words and as a class: ``good``, ``even``, ``low`` or ``bad``."""
-    value = round(headline.value, 3)
-    if np.isfinite(headline.null) and value <= round(headline.null, 3):
-        return "no better than the null", "bad"
-    if not headline.rival:
-        return ("above the null", "good") if np.isfinite(headline.null) else ("", "even")
-    rival = round(headline.rival_value, 3)
-    if value == rival:
-        return "like the best linear", "even"
-    return ("above the best linear", "good") if value > rival else ("below the best linear", "low")
+    if judged.null == "below":
+        return "below the null", "bad"
+    if judged.null == "level":
+        return "level with the null", "bad"
+    if judged.rival:
+        kinds = {"above": "good", "level": "even", "below": "low"}
+        word = "level with" if judged.rival == "level" else judged.rival
+        return f"{word} the best linear", kinds[judged.rival]
+    return ("above the null", "good") if judged.null else ("", "even")
+
+
+def _gain(judged: Judgement) -> str:
+    """By how much the best linear baseline is missed or beaten, where the verdict is about it."""
+    mean, low, high = judged.gain
+    if judged.null in ("below", "level") or not np.isfinite(low):
+        return ""
+    return f"difference {number(mean)} ({number(low)} to {number(high)})"
+
+
+def _remarks(headline: Headline, judged: Judgement) -> tuple[str, ...]:
+    """What a reader would stumble over."""
+    said = list(judged.remarks)
+    if said and judged.rival == "below":
+        said.append(f"{headline.rival.replace('_', ' ').capitalize()} does better here: use it.")
+    if judged.null == "below" and headline.p_value < LEVEL:
+        said.append(
+            f"p {p_text(headline.p_value)} is no contradiction: it only says that predictions of "
+            "other windows are worse still. The null knows the mean of the bins it is scored on."
+        )
+    return tuple(said)
 
 
 def _references(headline: Headline) -> tuple[Cell, ...]:

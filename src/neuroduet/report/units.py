@@ -17,6 +17,7 @@ from neuroduet.report.style import (
     METRIC_LABELS,
     MODEL,
     Plate,
+    decimal,
     grid,
     jitter,
     markings,
@@ -26,11 +27,19 @@ from neuroduet.report.style import (
     task_label,
     usual_range,
 )
+from neuroduet.types import is_region
 
 MAX_REGIONS = 20
 MAX_NAMES = 24
 MAX_CONFUSED = 30
 """Regions of which a table of confusions can be read."""
+
+FEWEST_RATES = 10
+"""With fewer units of known rate nothing is said about rates."""
+
+MOSTLY = 0.8
+NAMED = 5
+"""Units whose dots have a name."""
 
 TURNS = 6
 """In how many turns the points of crowded maps are drawn."""
@@ -75,8 +84,8 @@ def unit_scores(
     _against_rate(right, rows)
     right.set_ylim(low, high)
     right.set_ylabel(label)
-    outside = int(((rows["value"] < low) | (rows["value"] > high)).sum())
-    which = "1 unit lies" if outside == 1 else f"{outside} units lie"
+    outside = int((rows["value"] < low).sum())
+    which = "1 unit, the worst, lies" if outside == 1 else f"{outside} units, the worst, lie"
     hidden = f" {which} outside the axes." if outside else ""
     return plate(
         figure,
@@ -84,7 +93,8 @@ def unit_scores(
         title=f"Which units are predicted: {task_label(task)}",
         caption=f"{label.capitalize()} of {len(rows)} units in test windows, "
         f"{UNIT_QUESTIONS[task]}. Left: by brain region; bar: median, thick line: middle half of "
-        "the units, in brackets: number of units. Right: against mean firing rate. Below 0 "
+        "the units, in brackets: number of units. Right: against mean firing rate, the best by "
+        "name. Below 0 "
         f"(dotted) a unit is predicted worse than by its mean rate.{hidden}",
     )
 
@@ -93,15 +103,20 @@ def _regions(rows: pd.DataFrame) -> pd.Series:
     """Region of each unit, the rarest beyond :data:`MAX_REGIONS` together."""
     if "region" not in rows.columns:
         return pd.Series("all units", index=rows.index)
-    region = rows["region"].fillna("").astype(str).replace("", "unknown")
+    region = _named(rows["region"])
     frequent = region.value_counts().index[:MAX_REGIONS]
     return region.where(region.isin(frequent), "other regions")
 
 
+def _named(labels: pd.Series) -> pd.Series:
+    """Regions, and one name for all units of none that is known."""
+    region = labels.fillna("").astype(str)
+    return region.where(region.map(is_region).astype(bool), "unknown")
+
+
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Limits that a few badly predicted units cannot stretch, with 0 between them."""
-    low, high = usual_range(values)
-    low, high = min(low, 0.0), max(high, 0.0)
+    """All well predicted units, and 0; a few badly predicted ones cannot stretch them."""
+    low, high = min(usual_range(values)[0], 0.0), max(float(values.max()), 0.0)
     margin = 0.06 * (high - low) or 0.1
     return low - margin, high + margin
 
@@ -135,6 +150,15 @@ def _against_rate(axes: Axes, rows: pd.DataFrame) -> None:
     seen = np.isfinite(rate) & (rate > 0)
     pixels = len(rows) > CRAMPED
     axes.plot(rate[seen], value[seen], ".", color=MODEL, alpha=0.4, rasterized=pixels)
+    for place in np.flatnonzero(seen)[np.argsort(-value[seen], kind="stable")][:NAMED]:
+        axes.annotate(
+            short(str(rows["unit"].iloc[place]), 12),
+            (rate[place], value[place]),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
 
@@ -173,11 +197,12 @@ def region_confusion(table: pd.DataFrame) -> Plate | None:
 
 
 @styled
-def embedding_map(table: pd.DataFrame) -> Plate | None:
+def embedding_map(table: pd.DataFrame, units: pd.DataFrame | None = None) -> Plate | None:
     """Draw the two main axes of the unit embeddings, by region and by session.
 
     Args:
         table: Columns session, unit, region (optional), e0, e1, ...
+        units: Columns of ``scores_units.parquet``, whose rates may explain the first axis.
 
     Returns:
         The plate, or ``None`` with fewer than three units or one dimension.
@@ -188,27 +213,42 @@ def embedding_map(table: pd.DataFrame) -> Plate | None:
     if known.sum() < 3 or len(columns) < 2:
         return None
     points, share = _principal_axes(values[known])
-    figure, panels = grid(2, 2, 4.3)
-    names = {"session": table["session"][known].astype(str)}
+    names = {}
     if "region" in table.columns:
-        names = {
-            "region": table["region"][known].fillna("").astype(str).replace("", "unknown")
-        } | names
-    for axes, (kind, labels) in zip(panels, names.items(), strict=False):
+        names["region"] = _named(table["region"][known])
+    if table["session"][known].nunique() > 1 or not names:
+        names["session"] = table["session"][known].astype(str)
+    figure, panels = grid(len(names), len(names), 4.3, 5.0 * len(names))
+    for axes, (kind, labels) in zip(panels, names.items(), strict=True):
         _scatter(axes, points, labels.to_numpy(), kind)
         axes.set_xlabel(f"component 1 ({100 * share[0]:.0f} % of variance)")
         axes.set_ylabel(f"component 2 ({100 * share[1]:.0f} % of variance)")
-    for axes in panels[len(names) :]:
-        axes.remove()
     return plate(
         figure,
         name="embedding",
         title="What the model learned about units",
         caption=f"Learned embeddings of {int(known.sum())} units ({len(columns)} dimensions), "
         "projected on their first two principal components. Units of one region lying together "
-        "mean that the model found regional structure without being told the regions; units "
-        "of one session lying together mean that it found differences between sessions.",
+        "mean that the model found regional structure without being told the regions"
+        + ("; units of one session, that sessions differ." if "session" in names else ".")
+        + _rate_words(points[:, 0], table[known], units),
     )
+
+
+def _rate_words(first: np.ndarray, table: pd.DataFrame, units: pd.DataFrame | None) -> str:
+    """How much of the first component is the firing rate, which is what it mostly is."""
+    if units is None or not {"session", "unit", "rate_hz"} <= set(units.columns):
+        return ""
+    keys = ["session", "unit"]
+    rates = units.astype(dict.fromkeys(keys, str)).groupby(keys)["rate_hz"].first()
+    named = pd.MultiIndex.from_frame(table[keys].astype(str))
+    rate_hz = rates.reindex(named).to_numpy(float)
+    seen = np.isfinite(rate_hz) & (rate_hz > 0)
+    if seen.sum() < FEWEST_RATES or np.ptp(rate_hz[seen]) == 0 or np.ptp(first[seen]) == 0:
+        return ""
+    r = float(np.corrcoef(first[seen], np.log(rate_hz[seen]))[0, 1])
+    text = f" Component 1 correlates with the logarithm of the firing rate at r = {decimal(r)}"
+    return f"{text}: it says mostly how much a unit fires." if abs(r) > MOSTLY else f"{text}."
 
 
 def _principal_axes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,13 @@ COLUMN_WORDS = {
     "sessions": "Number of sessions that the mean of the row rests on.",
     "best linear": "The linear baseline with the highest score shown, which favours it.",
     "published": "Score of the published model on other data, for orientation only.",
+    "verdict": "Above, level with or below the null and the best linear baseline: level where the "
+    "95 % interval of the mean difference holds 0. With three sessions or more that is the "
+    "interval of their paired differences. With one or two, each has an interval of its own, "
+    "taken as independent: that of the paired differences of its units where the score is a mean "
+    "over units that both models have, else that of the model's own score, as if the other were "
+    "exact and drawn apart from it. Without an interval, decimals decide, and a difference below "
+    "0.0005 is always level.",
     "95 % interval": "Range that holds 95 % of the scores when test windows (or units) are drawn "
     "anew with replacement: how far this score may lie from that of another sample of the same "
     "session.",
@@ -57,12 +64,13 @@ DATA_WORDS = {
     "units": "Units the model reads and predicts, after its rate filter.",
     "regions": "Number of named brain regions of the units.",
     "bin": "Width of a time bin.",
-    "window": "Length of the longest window (a trial, where windows are trials).",
+    "longest window": "Length of the longest window (a trial, where windows are trials).",
     "train": "Windows that the weights were fitted to.",
     "valid": "Windows that steps and checkpoints were chosen by.",
     "test": "Windows that nothing was fitted to or chosen by; all scores are of these.",
-    "hours": "Length of all windows together.",
-    "median rate": "Median of the units' mean firing rates.",
+    "hours in windows": "Length of all windows together, which leaves out what lies between them: "
+    "the recording may be longer.",
+    "median rate": "Median of the units' mean firing rates in test windows.",
 }
 """Columns of the data summary."""
 

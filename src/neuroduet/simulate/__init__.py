@@ -58,6 +58,9 @@ def simulate(
 ) -> list[Path]:
     """Write one recording per session, ``<session id>.h5``, each of another animal.
 
+    Sessions are named by their index alone: ``animal00-session0`` of another seed is another
+    animal, which belongs in another folder and which no run of the first one will take for it.
+
     Args:
         out: Folder for the recordings; made if it does not exist.
         sessions: How many sessions, at least 1.
@@ -75,11 +78,11 @@ def simulate(
         UserError: If an argument is out of range, or ``out`` is a file.
     """
     from neuroduet.data.recording import save
-    from neuroduet.errors import UserError
+    from neuroduet.errors import UserError, as_path
 
     if sessions < 1:
         raise UserError(f"cannot simulate {sessions} sessions; ask for at least 1")
-    folder = Path(out)
+    folder = as_path(out, "out")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, but recordings need a folder; name another one")
     paths = []

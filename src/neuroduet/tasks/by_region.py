@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from neuroduet.masking import NO_REGION, hide, to_masks
+from neuroduet.masking import hide, to_masks
 from neuroduet.tasks.task import USUAL, ActivityOptions, Variant
-from neuroduet.types import NEURAL, Batch, Masks, SessionInfo
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegionVariant(Variant):
-    """One region alone is visible.
-
-    Attributes:
-        units: True for the units of the region, in the order of the session's.
-    """
-
-    units: tuple[bool, ...]
+from neuroduet.types import NEURAL, Batch, Masks, SessionInfo, is_region
 
 
 class DecodingByRegion:
@@ -42,21 +30,18 @@ class DecodingByRegion:
     oracle: str | None = None
     smallest: int = 5
 
-    def variants(
-        self, info: SessionInfo, options: ActivityOptions = USUAL
-    ) -> tuple[RegionVariant, ...]:
+    def variants(self, info: SessionInfo, options: ActivityOptions = USUAL) -> tuple[Variant, ...]:
         """One variant per region in alphabetical order; none without regions or behaviour."""
         names = [behaviour.name for behaviour in info.behaviours]
         regions = info.regions or ()
-        counts = Counter(r for r in regions if r.strip().lower() not in NO_REGION)
+        counts = Counter(r for r in regions if is_region(r))
         if not names:
             return ()
         return tuple(
-            RegionVariant(
+            Variant(
                 hidden=frozenset(names),
                 targets={name: f"{name}@{region}" for name in names},
-                region=region,
-                units=tuple(r == region for r in regions),
+                shown=tuple(r == region for r in regions),
             )
             for region in sorted(counts)
             if counts[region] >= self.smallest
@@ -64,9 +49,8 @@ class DecodingByRegion:
 
     def masks(self, batch: Batch, variant: Variant) -> Masks:
         """Hide all behaviours and the units of other regions."""
-        if not isinstance(variant, RegionVariant):
-            raise TypeError(f"'{self.name}' needs variants of its own, got {variant}")
-        return unit_masks(batch, torch.tensor(variant.units), variant.targets)
+        assert variant.shown is not None
+        return unit_masks(batch, torch.tensor(variant.shown), variant.targets)
 
 
 def unit_masks(

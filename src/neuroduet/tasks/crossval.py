@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import BaseModel
 
 from neuroduet.config import Config, override
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
-from neuroduet.tasks import task_names
-from neuroduet.tasks.crossval_jobs import score_baselines, train_and_score
+from neuroduet.metrics.primary import NAMES
+from neuroduet.plain import file_name
+from neuroduet.tasks import TASKS, task_names
+from neuroduet.tasks.crossval_folder import check_claim, claimed, describe
+from neuroduet.tasks.crossval_jobs import score_linear, train_and_score
 from neuroduet.tasks.crossval_tables import (
     BEST_LINEAR,
     LINEAR_MODELS,
@@ -23,15 +26,12 @@ from neuroduet.tasks.crossval_tables import (
     fold_table,
     summarise,
 )
-from neuroduet.tasks.export import file_name
 from neuroduet.tasks.run import COLUMNS
+from neuroduet.terminal import Count, counted
 from neuroduet.training.files import write_text
-from neuroduet.training.fit import check_folder, run_jobs
-
-TEXTS = ("model", "session", "task", "target", "metric", "split")
-"""Columns of a score table that are text, whatever a session is called."""
-
-Job = tuple[Callable[..., Path], tuple]
+from neuroduet.training.folder import check_folder
+from neuroduet.training.given import as_config, as_names, path_of
+from neuroduet.training.jobs import Job, is_added, only_here, run_jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +71,18 @@ class Run:
 
 
 def cross_validate(
-    configs: Mapping[str, Config],
+    configs: Mapping[str, Config | str] | Config | str,
     data: Path | str,
     out: Path | str,
     *,
     folds: int | None = None,
     seeds: int = 1,
-    tasks: Sequence[str] | None = None,
-    sessions: Sequence[str] | None = None,
+    tasks: Sequence[str] | str | None = None,
+    sessions: Sequence[str] | str | None = None,
     workers: int | None = None,
     resume: bool = False,
-    report: Callable[[int, int, float], None] = lambda done, total, value: None,
+    report: Count | None = None,
+    verbose: bool = False,
 ) -> CrossValidation:
     """Train and score every preset on every fold with every seed, and compare them.
 
@@ -90,19 +91,21 @@ def cross_validate(
     ``summary.csv`` and ``paired.csv`` are written when all are done.
 
     Args:
-        configs: Configuration by name of the preset; all read the data alike.
+        configs: Configurations, or names of presets, by the name each is to have here; all read
+            the data alike. A single one goes by the name of its preset.
         data: A recording, or a folder of recordings.
         out: Folder to write.
         folds: Parts of every session that take turns as test windows; ``None`` or 1 keeps the
             configured split, so that only seeds differ.
         seeds: Trainings per fold, with the seeds ``training.seed``, ``training.seed + 1`` ...
         tasks: Names of :data:`neuroduet.tasks.TASKS` or of :data:`~neuroduet.tasks.GROUPS`;
-            ``None`` for all.
-        sessions: Session ids; ``None`` for all.
+            ``None`` for all; a string is one name.
+        sessions: Session ids, or one id; ``None`` for all.
         workers: Runs at the same time, each in a process of its own; ``None`` for as many as there
             are cores, 1 for this process alone.
         resume: Go on with what ``out`` holds; what is finished is not repeated.
         report: Told how many runs and baselines are done, of how many, and NaN.
+        verbose: Show how far it is on standard error, unless ``report`` is told instead.
 
     Returns:
         The tables.
@@ -110,18 +113,20 @@ def cross_validate(
     Raises:
         UserError: Presets, data and folder do not fit each other, or there is nothing to average.
     """
-    out, data = Path(out), Path(data)
-    task_names(tasks)  # before anything is written: a typing error must not cost hours
+    out, data, tasks = path_of(out, "out"), path_of(data, "data"), as_names(tasks)
+    presets = _by_name(configs)
+    asked = task_names(tasks)  # before anything is written: a typing error must not cost hours
     folds = None if folds == 1 else folds
-    _check(configs, folds, seeds, workers)
-    runs = plan(configs, out, folds, seeds)
-    splits = {run.fold: run.config for run in runs if run.preset == next(iter(configs))}
-    names = None if sessions is None else sorted(set(sessions))
+    _check(presets, folds, seeds, workers)
+    runs = plan(presets, out, folds, seeds)
+    splits = {run.fold: run.config for run in runs if run.preset == next(iter(presets))}
+    names = None if sessions is None else sorted(set(as_names(sessions) or ()))
     ratios = {fold: _test_to_train(data, config, names) for fold, config in splits.items()}
-    _claim(out, _description(configs, folds, seeds, tasks, sorted(ratios[0])), resume)
+    description = describe(presets, folds, seeds, asked, sorted(ratios[0]))
+    check_claim(out, description, resume)
     tables = {fold: out / f"baselines-fold{fold}.csv" for fold in splits}
     jobs: list[Job] = [
-        (score_baselines, (splits[fold], data, path, names, tasks))
+        (score_linear, (splits[fold], data, path, names, tasks))
         for fold, path in tables.items()
         if not path.is_file()
     ]
@@ -129,8 +134,26 @@ def cross_validate(
         check_folder(run.folder, run.config, resume=True)
         if not (run.folder / "scores.csv").is_file():
             jobs.append((train_and_score, (run.config, data, run.folder, names, tasks)))
-    _work(jobs, workers, report)
+    with (
+        counted("trainings and baselines", report, verbose) as told,
+        claimed(out, description),
+    ):
+        run_jobs(jobs, workers, told, _only_here(presets, asked))
     return _conclude(out, runs, tables, ratios)
+
+
+def _by_name(configs: Any) -> dict[str, Config]:
+    if isinstance(configs, Mapping):
+        return {name: as_config(config) for name, config in configs.items()}
+    config = as_config(configs)
+    return {config.preset: config}
+
+
+def _only_here(configs: Mapping[str, Config], tasks: Sequence[str]) -> list[str]:
+    """What other processes would not know of it."""
+    found = [name for config in configs.values() for name in only_here(config)]
+    found += [f"task '{name}'" for name in tasks if is_added(TASKS[name])]
+    return list(dict.fromkeys(found))
 
 
 def plan(configs: Mapping[str, Config], out: Path, folds: int | None, seeds: int) -> list[Run]:
@@ -186,7 +209,7 @@ def _check(
         if differing:
             raise UserError(
                 f"presets {first} and {other} read the data differently ({', '.join(differing)}), "
-                "so that their scores do not compare; set these for all, with --set or --config"
+                "so that their scores do not compare; set these for all"
             )
 
 
@@ -202,59 +225,10 @@ def _differing(one: BaseModel, other: BaseModel, where: str) -> list[str]:
     return found
 
 
-def _description(
-    configs: Mapping[str, Config],
-    folds: int | None,
-    seeds: int,
-    tasks: Sequence[str] | None,
-    sessions: list[str],
-) -> str:
-    found = {
-        "folds": folds,
-        "seeds": seeds,
-        "tasks": task_names(tasks),
-        "sessions": sessions,
-        "presets": {name: config.model_dump(mode="json") for name, config in configs.items()},
-    }
-    return yaml.safe_dump(found, sort_keys=False)
-
-
-def _claim(out: Path, description: str, resume: bool) -> None:
-    """Note in the folder what is done there, or check that it is the same."""
-    path = out / "crossval.yaml"
-    if path.is_file():
-        if not resume:
-            raise UserError(
-                f"{out} already holds a cross-validation; go on with it by --resume, or choose "
-                "another --out"
-            )
-        if path.read_text() != description:
-            raise UserError(
-                f"{path} differs from what is asked; resume with the presets, folds, seeds, "
-                "tasks, sessions and settings it was started with, or choose another --out"
-            )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} already holds something else; choose another --out")
-    else:
-        write_text(path, description)
-
-
 def _test_to_train(data: Path, config: Config, sessions: list[str] | None) -> dict[str, float]:
     """Test windows of every session over its training windows."""
     opened = open_sessions(data, config.data, sessions)
     return {s.info.id: len(s.indices("test")) / len(s.indices("train")) for s in opened}
-
-
-def _work(
-    jobs: Sequence[Job], workers: int | None, report: Callable[[int, int, float], None]
-) -> None:
-    """Do the jobs, in parallel processes or one after the other in this one."""
-    if workers != 1 and len(jobs) > 1:
-        run_jobs(jobs, workers, report)
-        return
-    for done, (function, arguments) in enumerate(jobs, start=1):
-        function(*arguments)
-        report(done, len(jobs), float("nan"))
 
 
 def _conclude(
@@ -296,4 +270,4 @@ def _read_run(run: Run) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, converters=dict.fromkeys(TEXTS, str))
+    return pd.read_csv(path, converters=dict.fromkeys(NAMES, str))

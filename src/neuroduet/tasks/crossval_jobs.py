@@ -5,33 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from neuroduet.baselines import fit_baselines
 from neuroduet.config import Config
-from neuroduet.data.session import Session, open_sessions
-from neuroduet.tasks import TASKS, task_names
+from neuroduet.data.session import open_sessions
+from neuroduet.tasks import answerable, task_names
 from neuroduet.tasks.crossval_tables import LINEAR_MODELS
-from neuroduet.tasks.evaluate import Evaluation, evaluate
+from neuroduet.tasks.evaluate import Evaluation, score_predictors
 from neuroduet.tasks.oracle import oracles
-from neuroduet.tasks.run import BASELINE_TASKS, evaluate_run, score_table
-from neuroduet.tasks.task import Task
+from neuroduet.tasks.run import BASELINE_TASKS, evaluate, score_table
 from neuroduet.training.files import write_text
 from neuroduet.training.fit import train
+from neuroduet.training.threads import using_threads
 
 
 def train_and_score(
     config: Config,
-    data: Path,
-    run: Path,
+    data: Path | str,
+    run: Path | str,
     sessions: list[str] | None,
     tasks: Sequence[str] | None,
 ) -> Path:
     """Train one run (or go on with it, or find it finished) and score it on its test windows."""
-    torch.set_num_threads(1)
+    run = Path(run)
     if not _is_trained(run, config):
         train(config, data, run, sessions, resume=True)
-    evaluate_run(run, data, sessions, tasks)
+    evaluate(run, data, sessions, tasks)
     return run
 
 
@@ -42,10 +40,10 @@ def _is_trained(run: Path, config: Config) -> bool:
     return all((folder / "model" / "config.json").is_file() for folder in folders)
 
 
-def score_baselines(
+def score_linear(
     config: Config,
-    data: Path,
-    out: Path,
+    data: Path | str,
+    out: Path | str,
     sessions: list[str] | None,
     tasks: Sequence[str] | None,
 ) -> Path:
@@ -53,19 +51,16 @@ def score_baselines(
 
     The best of the linear ones is chosen by their validation scores.
     """
-    torch.set_num_threads(1)
+    out = Path(out)
     asked = [name for name in task_names(tasks) if name in BASELINE_TASKS]
     scores = []
-    for session in open_sessions(data, config.data, sessions):
-        answered = [name for name in asked if _asks(name, session)]
-        fitted = fit_baselines(session)
-        linear = [model for model in fitted if model.name in LINEAR_MODELS]
-        scores += evaluate([*fitted, *oracles([session])], [session], answered).scores
-        scores += evaluate(linear, [session], answered, split="valid").scores
-    write_text(out, score_table(Evaluation(scores=scores, units=[])).to_csv(index=False))
+    with using_threads(1):
+        for session in open_sessions(data, config.data, sessions):
+            answered = answerable(asked, session.info)
+            fitted = fit_baselines(session)
+            linear = [model for model in fitted if model.name in LINEAR_MODELS]
+            all_models = [*fitted, *oracles([session])]
+            scores += score_predictors(all_models, [session], answered).scores
+            scores += score_predictors(linear, [session], answered, split="valid").scores
+    write_text(out, score_table(Evaluation(scores=scores)).to_csv(index=False))
     return out
-
-
-def _asks(task: str, session: Session) -> bool:
-    found = TASKS[task]
-    return isinstance(found, Task) and bool(found.variants(session.info))

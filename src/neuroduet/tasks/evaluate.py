@@ -18,13 +18,17 @@ from neuroduet.tasks.imposters import deeds_by_session
 from neuroduet.tasks.measure import ScoredWindows, UnitRow, measure
 from neuroduet.tasks.nulls import IMPOSTER, Null
 from neuroduet.tasks.oracle import Oracle
-from neuroduet.tasks.questions import Notebook, Progress
+from neuroduet.tasks.questions import Notebook
 from neuroduet.tasks.regions import Embedder, RegionReadout
-from neuroduet.tasks.scoring import conditions
-from neuroduet.tasks.task import USUAL, ActivityOptions, SessionData, Task
-from neuroduet.types import Predictor, Score
+from neuroduet.tasks.scoring import averaged, conditions
+from neuroduet.tasks.task import USUAL, ActivityOptions, SessionData, Task, batches_of
+from neuroduet.terminal import Asked
+from neuroduet.types import Predictor, Score, SessionInfo
 
 log = logging.getLogger(__name__)
+
+BETWEEN_REGIONS = ("intra_region", "inter_region", "decoding_by_region")
+"""Tasks whose questions are about named regions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +44,20 @@ class Evaluation:
             (:class:`~neuroduet.tasks.regions.ReadOut`).
     """
 
-    scores: list[Score]
-    units: list[UnitRow]
+    scores: list[Score] = field(default_factory=list)
+    units: list[UnitRow] = field(default_factory=list)
     nulls: list[Null] = field(default_factory=list)
     regions: list[dict[str, str]] = field(default_factory=list)
 
+    def add(self, more: Evaluation) -> None:
+        """Take in what another evaluation found."""
+        self.scores.extend(more.scores)
+        self.units.extend(more.units)
+        self.nulls.extend(more.nulls)
+        self.regions.extend(more.regions)
 
-def evaluate(
+
+def score_predictors(
     predictors: Sequence[Predictor],
     sessions: Sequence[SessionData],
     tasks: Sequence[str] | None = None,
@@ -56,7 +67,7 @@ def evaluate(
     options: ActivityOptions = USUAL,
     notebook: Notebook | None = None,
     nulls: int = 0,
-    progress: Progress | None = None,
+    progress: Asked | None = None,
 ) -> Evaluation:
     """Score predictors on the windows of a split.
 
@@ -88,15 +99,9 @@ def evaluate(
         UserError: A task is unknown, or a unit that is in no session is asked about.
     """
     names = task_names(tasks)
-    known = {unit: None for session in sessions for unit in session.info.units}
-    for unit in options.units or ():
-        if unit not in known:
-            raise unknown("unit", unit, known)
+    _require_known(options.units or (), sessions)
     notebook = notebook or Notebook()
-    scores: list[Score] = []
-    units: list[UnitRow] = []
-    chance: list[Null] = []
-    regions: list[dict[str, str]] = []
+    whole = Evaluation()
     deeds = deeds_by_session(sessions, split, batch_size) if nulls else {}
     for place, session in enumerate(sessions):
         windows = replace(
@@ -111,35 +116,32 @@ def evaluate(
             task = TASKS[name]
             if not isinstance(task, RegionReadout) and windows.batches:
                 if tasks is not None and not task.variants(session.info, options):
-                    log.warning(
-                        "session '%s' is not scored in %s: %s",
-                        session.info.id,
-                        name,
-                        _reason(name, options),
-                    )
-                found = _score_task(predictors, windows, task, notebook)
-                scores += found.scores
-                units += found.units
-                chance += found.nulls
+                    _warn_unasked(session.info, name, options)
+                whole.add(_score_task(predictors, windows, task, notebook))
     for name in names:
         readout = TASKS[name]
         if isinstance(readout, RegionReadout):
             asked = [s.info.id for s in sessions]
             told = notebook.progress or (lambda about, done, count: None)
-            found = _score_regions(predictors, readout, asked, split, nulls, told)
-            scores += found.scores
-            chance += found.nulls
-            regions += found.regions
-    return Evaluation(scores=scores, units=units, nulls=chance, regions=regions)
+            whole.add(_score_regions(predictors, readout, asked, split, nulls, told))
+    return whole
 
 
-def _reason(task: str, options: ActivityOptions) -> str:
-    """Why a session has nothing to be asked in a task."""
+def _require_known(units: Sequence[str], sessions: Sequence[SessionData]) -> None:
+    known = {unit: None for session in sessions for unit in session.info.units}
+    for unit in units:
+        if unit not in known:
+            raise unknown("unit", unit, known)
+
+
+def _warn_unasked(info: SessionInfo, task: str, options: ActivityOptions) -> None:
+    """Say why a session has nothing to be asked in a task that was asked for."""
+    reason = "it has no behaviour"
     if task in GROUPS["activity"] and options.units is not None:
-        return "none of the units that are asked about can be asked there"
-    if task in ("intra_region", "inter_region"):
-        return "it does not name the regions of its units, or too few of them"
-    return "it has no behaviour"
+        reason = "none of the units that are asked about can be asked there"
+    elif task in BETWEEN_REGIONS and (task in GROUPS["activity"] or info.behaviours):
+        reason = "it does not name the regions of its units, or too few of them"
+    log.warning("session '%s' is not scored in %s: %s", info.id, task, reason)
 
 
 def _windows(
@@ -148,10 +150,9 @@ def _windows(
     indices = session.indices(split)
     if len(indices) == 0:
         log.warning("session '%s' has no %s windows and is not scored", session.info.id, split)
-    starts = range(0, len(indices), batch_size)
-    batches = [session.batch(indices[start : start + batch_size]) for start in starts]
+    batches = list(batches_of(session, indices, batch_size))
     aligned = bool(batches) and _are_trials(np.asarray(session.windows.trial))
-    condition = conditions(batches, session.info.behaviours) if aligned else None
+    condition = averaged(conditions(batches, session.info.behaviours)) if aligned else None
     return ScoredWindows(
         session=session,
         batches=batches,
@@ -175,12 +176,10 @@ def _score_task(
         oracle = Oracle("oracle", task.oracle, [windows.session])
         known = _score_one(oracle, replace(windows, draws=0), task, {}, Notebook()).scores
         best = {(s.target, s.metric): s.value for s in known}
-    parts = [_score_one(p, windows, task, best, notebook) for p in predictors]
-    return Evaluation(
-        scores=[score for part in parts for score in part.scores],
-        units=[row for part in parts for row in part.units],
-        nulls=[null for part in parts for null in part.nulls],
-    )
+    whole = Evaluation()
+    for predictor in predictors:
+        whole.add(_score_one(predictor, windows, task, best, notebook))
+    return whole
 
 
 def _score_one(
@@ -192,7 +191,7 @@ def _score_one(
 ) -> Evaluation:
     """Scores of one predictor in one task; ``best`` holds the oracle's by (target, metric)."""
     info = windows.session.info
-    whole = Evaluation(scores=[], units=[])
+    whole = Evaluation()
     for group in grouped(task.variants(info, windows.options)):
         answers = collect(predictor, windows.batches, task, group, windows.blind, notebook)
         drawn = imposter_draws(predictor, windows, task, group) if windows.draws else {}
@@ -229,9 +228,9 @@ def _score_regions(
     wanted: list[str],
     split: str,
     draws: int,
-    progress: Progress,
+    progress: Asked,
 ) -> Evaluation:
-    whole = Evaluation(scores=[], units=[])
+    whole = Evaluation()
     asked = replace(readout, shuffles=draws) if draws else readout
     for predictor in predictors:
         if isinstance(predictor, Embedder):

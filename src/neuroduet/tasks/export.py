@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
-import re
 import zipfile
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from neuroduet.data.session import Session
 from neuroduet.errors import UserError
-from neuroduet.plain import LONGEST_NAME
-from neuroduet.tasks import TASKS
-from neuroduet.tasks.collect import Collected, collect
+from neuroduet.plain import file_name
+from neuroduet.tasks.behaviour import Decoding
+from neuroduet.tasks.collect import Collected, collect, stacked
+from neuroduet.tasks.encoding import Encoding
 from neuroduet.tasks.known import as_predictor, open_known_sessions
-from neuroduet.tasks.regions import RegionReadout
 from neuroduet.tasks.stitch import OVERLAP, Continuous, bin_splits, bin_validity, cover, stitch
-from neuroduet.tasks.task import SessionData
+from neuroduet.tasks.task import SessionData, batches_of
+from neuroduet.terminal import Count, counted
 from neuroduet.training.files import write_bytes
+from neuroduet.training.given import as_names, path_of
 from neuroduet.training.runs import load_run
 from neuroduet.training.threads import using_threads
+from neuroduet.training.trained import Ensemble, TrainedModel
 from neuroduet.types import NEURAL, Predictor, SessionInfo
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
-EXPORTED = ("encoding", "decoding")
+EXPORTED = (Encoding(), Decoding())
 """Tasks whose predictions are written."""
 
-CHUNK = 64
 
-
-def predict_run(
-    run: Path | str,
+def write_predictions(
+    run: Path | str | TrainedModel | Ensemble,
     data: Path | str,
     out: Path | str,
+    sessions: Sequence[str] | str | None = None,
     continuous: bool = False,
     overlap: float = OVERLAP,
-    report: Callable[[int, int, float], None] = lambda done, total, value: None,
+    report: Count | None = None,
+    verbose: bool = False,
 ) -> list[Path]:
     """Write what a run predicts for every window of every split, or for whole recordings.
 
@@ -61,12 +63,15 @@ def predict_run(
     ``trial``, and behaviours with one value per trial are left out.
 
     Args:
-        run: Run folder.
-        data: A recording, or a folder of recordings; those the run does not know are skipped.
+        run: Run folder, or what was opened of it.
+        data: A recording, or a folder of recordings.
         out: Folder to write.
+        sessions: Session ids, or one id; ``None`` takes every recording of a session that the run
+            knows.
         continuous: Predict whole recordings.
         overlap: Share of a window that it has in common with the next one, then.
         report: Told how many recordings are predicted, of how many, and NaN.
+        verbose: Show how far it is on standard error, unless ``report`` is told instead.
 
     Returns:
         The files, in the order of the sessions' ids.
@@ -75,26 +80,50 @@ def predict_run(
         UserError: The run or the data cannot be read, no recording is of a session of the run, or
             the overlap is not in ``[0, 1)``.
     """
-    model = load_run(run)
+    out, names = path_of(out, "out"), as_names(sessions)
+    model = run if isinstance(run, TrainedModel | Ensemble) else load_run(run)
+    opened = open_known_sessions(model, path_of(data, "data"), names)
     written: list[Path] = []
-    sessions = open_known_sessions(model, data)
-    for session in sessions:
-        log.debug("predicting session '%s' of %s", session.info.id, session.path)
-        taken = {path.stem.lower() for path in written}
-        path = Path(out) / f"{new_file_name(session.info.id, taken)}.npz"
-        predictor = as_predictor(model, [session])
-        with using_threads(model.config.training.threads):
-            if continuous:
-                found = recording_predictions(predictor, session, overlap)
-            else:
-                found = session_predictions(predictor, session)
-        write_bytes(path, npz_bytes(found))
-        written.append(path)
-        report(len(written), len(sessions), float("nan"))
+    with counted("recordings", report, verbose) as told:
+        for session, found in zip(
+            opened, predict_sessions(model, opened, continuous, overlap), strict=True
+        ):
+            taken = {path.stem.lower() for path in written}
+            path = out / f"{new_file_name(session.info.id, taken)}.npz"
+            write_bytes(path, npz_bytes(found))
+            written.append(path)
+            told(len(written), len(opened), float("nan"))
     return written
 
 
-def embed_run(run: Path | str, out: Path | str) -> pd.DataFrame:
+def predict_sessions(
+    model: TrainedModel | Ensemble,
+    sessions: Sequence[Session],
+    continuous: bool = False,
+    overlap: float = OVERLAP,
+) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays that :func:`write_predictions` writes, session by session.
+
+    Args:
+        model: A run opened for prediction.
+        sessions: Sessions that it knows.
+        continuous: See :func:`write_predictions`.
+        overlap: The same.
+
+    Yields:
+        Arrays of one session by name.
+    """
+    for session in sessions:
+        log.debug("predicting session '%s' of %s", session.info.id, session.path)
+        predictor = as_predictor(model, [session])
+        with using_threads(model.config.training.threads):
+            if continuous:
+                yield recording_predictions(predictor, session, overlap)
+            else:
+                yield session_predictions(predictor, session)
+
+
+def embed(run: Path | str, out: Path | str) -> pd.DataFrame:
     """Write the learned embedding of every unit.
 
     Args:
@@ -107,7 +136,7 @@ def embed_run(run: Path | str, out: Path | str) -> pd.DataFrame:
     Raises:
         UserError: The file's suffix is neither, or the run cannot be read.
     """
-    out = Path(out)
+    out = path_of(out, "out")
     if out.suffix not in (".csv", ".parquet"):
         raise UserError(f"cannot write embeddings to '{out.name}'; end it in .csv or .parquet")
     model = load_run(run)
@@ -137,33 +166,29 @@ def embedding_table(
 
 
 def session_predictions(model: Predictor, session: SessionData) -> dict[str, np.ndarray]:
-    """Predictions for all windows of one session that are in a split; see :func:`predict_run`."""
+    """Predictions for all windows of a session's splits; see :func:`write_predictions`."""
     info, table = session.info, session.windows
     indices = np.sort(np.concatenate([session.indices(split) for split in SPLITS]))
-    chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
-    batches = [session.batch(chunk) for chunk in chunks]
+    batches = list(batches_of(session, indices))
     found: dict[str, np.ndarray] = {
         "start_s": np.asarray(table.start_s)[indices],
         "split": np.asarray(table.split)[indices].astype(str),
         "trial": np.asarray(table.trial)[indices],
-        "valid": _valid([batch.valid for batch in batches]),
+        "valid": stacked([batch.valid for batch in batches]),
         "units": np.asarray(info.units, dtype=str),
         "bin_size_s": np.asarray(info.bin_size_s, dtype=np.float64),
     }
-    for name in EXPORTED:
-        task = TASKS[name]
-        if isinstance(task, RegionReadout):
-            continue
+    for task in EXPORTED:
         for variant in task.variants(info):
             for modality, answer in collect(model, batches, task, [variant]).items():
-                found |= _named(name, modality, answer, info) | _truth(modality, answer, info)
+                found |= _named(task.name, modality, answer, info) | _truth(modality, answer, info)
     return found
 
 
 def recording_predictions(
     model: Predictor, session: Continuous, overlap: float = OVERLAP
 ) -> dict[str, np.ndarray]:
-    """Predictions for every bin of one recording; see :func:`predict_run`."""
+    """Predictions for every bin of one recording; see :func:`write_predictions`."""
     info = session.info
     laid = cover(session.recorded_s, info.bin_size_s, info.max_bins, overlap)
     found: dict[str, np.ndarray] = {
@@ -174,41 +199,13 @@ def recording_predictions(
         "units": np.asarray(info.units, dtype=str),
         "bin_size_s": np.asarray(info.bin_size_s, dtype=np.float64),
     }
-    for name in EXPORTED:
-        task = TASKS[name]
-        if isinstance(task, RegionReadout):
-            continue
+    for task in EXPORTED:
         for variant in task.variants(info):
             for modality, answer in stitch(model, session, task, variant, laid).items():
-                named = _named(name, modality, answer, info) | _truth(modality, answer, info)
+                named = _named(task.name, modality, answer, info) | _truth(modality, answer, info)
                 # The recording is one window; only classes have no axis of windows.
                 found |= {k: x if k.startswith("classes/") else x[0] for k, x in named.items()}
     return found
-
-
-RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(10)}
-"""Names that no file can have under Windows."""
-
-
-def file_name(session_id: str) -> str:
-    """A file name (without suffix) for a session: no separators, and no two alike.
-
-    Args:
-        session_id: Any text.
-
-    Returns:
-        The id itself where it is safe; else with unsafe characters replaced and a hash appended.
-
-    Example:
-        >>> file_name("mouse_1.day-2"), file_name("../a")
-        ('mouse_1.day-2', '_a-61b4c98b')
-    """
-    clean = re.sub(r"[^A-Za-z0-9._-]+", "_", session_id).lstrip(".")[:LONGEST_NAME].rstrip(".")
-    if clean.split(".")[0].upper() in RESERVED:
-        clean = f"_{clean}"
-    if clean == session_id and clean:
-        return clean
-    return f"{clean}-{hashlib.sha256(session_id.encode()).hexdigest()[:8]}"
 
 
 def new_file_name(session_id: str, taken: Container[str]) -> str:
@@ -231,10 +228,15 @@ def new_file_name(session_id: str, taken: Container[str]) -> str:
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """Content of an ``.npz`` file; unlike ``np.savez`` it refuses to pickle objects."""
+    """Content of an ``.npz`` file; unlike ``np.savez`` it refuses to pickle objects.
+
+    Predicted activity is not packed: that saves a seventh of its size, and unpacking takes long.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, values in arrays.items():
+            plain = name.startswith("encoding/") and values.dtype.kind == "f"
+            archive.compression = zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, values, allow_pickle=False)
     return buffer.getvalue()
@@ -258,10 +260,3 @@ def _truth(modality: str, answer: Collected, info: SessionInfo) -> dict[str, np.
     if modality == NEURAL:
         return {f"true/{'counts' if info.is_poisson else 'traces'}": answer.true}
     return {f"true/{modality}": answer.true, f"observed/{modality}": answer.scored}
-
-
-def _valid(parts: Sequence[torch.Tensor]) -> np.ndarray:
-    """Validity of all windows; batches shorter than the longest are padded with false."""
-    bins = max((part.shape[1] for part in parts), default=0)
-    padded = [torch.nn.functional.pad(part, (0, bins - part.shape[1])) for part in parts]
-    return torch.cat(padded).numpy() if padded else np.zeros((0, 0), dtype=bool)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from neuroduet.tasks.task import SessionData
+from neuroduet.tasks.collect import stacked
+from neuroduet.tasks.task import SessionData, batches_of
 from neuroduet.types import Batch, Behaviour
 
 
@@ -37,14 +38,12 @@ def deeds_of(behaviours: tuple[Behaviour, ...], batches: Sequence[Batch]) -> Dee
     Returns:
         Windows one after the other, the shorter ones with unobserved bins at their end.
     """
-    bins = max(batch.valid.shape[1] for batch in batches)
-    names = {b.name: b.per for b in behaviours}
-    values, observed = {}, {}
-    for name, per in names.items():
-        length = bins if per == "bin" else None
-        values[name] = torch.cat([_fit(b.behaviours[name], length) for b in batches])
-        observed[name] = torch.cat([_fit(b.observed[name], length) for b in batches])
-    return Deeds(behaviours=behaviours, values=values, observed=observed)
+    names = [behaviour.name for behaviour in behaviours]
+    return Deeds(
+        behaviours=behaviours,
+        values={n: torch.from_numpy(stacked([b.behaviours[n] for b in batches])) for n in names},
+        observed={n: torch.from_numpy(stacked([b.observed[n] for b in batches])) for n in names},
+    )
 
 
 def imposters(
@@ -127,7 +126,6 @@ def deeds_by_session(
     for session in sessions:
         windows = session.indices(split)
         if len(windows) and session.info.behaviours:
-            starts = range(0, len(windows), batch_size)
-            batches = [session.batch(windows[start : start + batch_size]) for start in starts]
+            batches = list(batches_of(session, windows, batch_size))
             found[session.info.id] = deeds_of(session.info.behaviours, batches)
     return found

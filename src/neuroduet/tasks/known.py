@@ -5,55 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-import numpy as np
-
-from neuroduet.config import Config
+from neuroduet.data.parts import difference
 from neuroduet.data.recording import find_recordings, load
 from neuroduet.data.schema import recording_id
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
 from neuroduet.tasks.frozen import FrozenReadout
-from neuroduet.training.runs import Ensemble, TrainedModel
-from neuroduet.types import Batch, Behaviour, Masks, Prediction, Predictor, SessionInfo
+from neuroduet.training.trained import Ensemble, TrainedModel
+from neuroduet.types import Predictor, SessionInfo
 
 log = logging.getLogger(__name__)
 
 
-@runtime_checkable
-class Trained(Protocol):
-    """A run opened for prediction (:func:`neuroduet.training.runs.load_run`)."""
-
-    name: str
-    config: Config
-
-    @property
-    def sessions(self) -> Sequence[SessionInfo]:
-        """Sessions the model has stitchers for."""
-        ...
-
-    @property
-    def behaviours(self) -> tuple[Behaviour, ...]:
-        """Behaviours the model knows."""
-        ...
-
-    def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
-        """As :meth:`neuroduet.types.Predictor.predict`."""
-        ...
-
-    def embeddings(self) -> dict[str, np.ndarray]:
-        """Unit embeddings ``(N, E)`` by session id."""
-        ...
-
-
 def open_known_sessions(
-    model: Trained, data: Path | str, wanted: Sequence[str] | None = None
+    model: TrainedModel | Ensemble, data: Path | str, wanted: Sequence[str] | None = None
 ) -> list[Session]:
     """Open recordings as the model was trained on them.
 
     Args:
-        model: The trained model.
+        model: A run opened for prediction.
         data: A recording, or a folder of recordings.
         wanted: Session ids; ``None`` takes every recording whose session the model knows.
 
@@ -74,12 +45,11 @@ def open_known_sessions(
         )
     opened = open_sessions(Path(data), model.config.data, names, model.behaviours)
     for session in opened:
-        info = known[session.info.id]
-        if session.info.units != info.units:
+        told = difference(session.info, known[session.info.id])
+        if told:
             raise UserError(
-                f"session '{info.id}' has {len(session.info.units)} units, which are not the "
-                f"{len(info.units)} units the run was trained on; use the same recording, or "
-                "finetune on this one"
+                f"session '{session.info.id}' {told}; use the same recording, or finetune on "
+                "this one"
             )
     return opened
 

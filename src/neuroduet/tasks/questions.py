@@ -18,14 +18,12 @@ from torch import Tensor
 
 from neuroduet.errors import UserError
 from neuroduet.tasks.activity import one_question
+from neuroduet.terminal import Asked
 from neuroduet.training.files import read_tensors, write_tensors
 from neuroduet.types import Batch, Masks, Predictor, UnitQuestions
 
 BLOCK = 16
 SAVE_EVERY_S = 20.0
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being answered, how many questions are done, and how many there are."""
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Whole:
         furthest: Share of the part at hand that was told of.
     """
 
-    progress: Progress
+    progress: Asked
     done: int = 0
     count: int = 1
     furthest: float = 0.0
@@ -91,7 +89,7 @@ class Notebook:
 
     path: Path | None = None
     fingerprint: str = ""
-    progress: Progress | None = None
+    progress: Asked | None = None
     _answers: dict[str, Tensor] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
 

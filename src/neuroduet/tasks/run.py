@@ -15,21 +15,23 @@ import pandas as pd
 from neuroduet.baselines import fit_baselines
 from neuroduet.config import Config
 from neuroduet.data.session import Session, open_sessions
-from neuroduet.tasks import GROUPS, TASKS, task_names
+from neuroduet.tasks import GROUPS, TASKS, answerable, task_names
 from neuroduet.tasks.earlier import is_of, with_earlier
-from neuroduet.tasks.evaluate import Evaluation, evaluate
-from neuroduet.tasks.export import embed_run, predict_run
+from neuroduet.tasks.evaluate import Evaluation, score_predictors
+from neuroduet.tasks.export import embed, write_predictions
 from neuroduet.tasks.known import as_predictor, open_known_sessions
 from neuroduet.tasks.nulls import Null
 from neuroduet.tasks.oracle import oracles
-from neuroduet.tasks.questions import Notebook, Progress, Whole
-from neuroduet.tasks.task import USUAL, ActivityOptions, Task
+from neuroduet.tasks.questions import Notebook, Whole
+from neuroduet.tasks.task import USUAL, ActivityOptions
+from neuroduet.terminal import Asked, question_progress
 from neuroduet.training.files import write_bytes, write_text
+from neuroduet.training.given import as_config, as_names, path_of
 from neuroduet.training.runs import load_run
 from neuroduet.training.threads import using_threads
 from neuroduet.types import Score
 
-__all__ = ["baselines", "embed_run", "evaluate_run", "predict_run"]
+__all__ = ["embed", "evaluate", "score_baselines", "write_predictions"]
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +61,17 @@ UNIT_COLUMNS = [
 BASELINE_TASKS = ("encoding", "decoding", *GROUPS["activity"])
 
 
-def evaluate_run(
+def evaluate(
     run: Path | str,
     data: Path | str,
-    sessions: Sequence[str] | None = None,
-    tasks: Sequence[str] | None = None,
+    sessions: Sequence[str] | str | None = None,
+    tasks: Sequence[str] | str | None = None,
     out: Path | str | None = None,
     options: ActivityOptions = USUAL,
     precision: Literal["32", "bf16"] = "32",
-    progress: Progress | None = None,
+    progress: Asked | None = None,
     nulls: int = 0,
+    verbose: bool = False,
 ) -> pd.DataFrame:
     """Score a finished run on its test windows and write the tables.
 
@@ -78,9 +81,10 @@ def evaluate_run(
     Args:
         run: Run folder.
         data: A recording, or a folder of recordings.
-        sessions: Session ids; ``None`` takes every recording of a session that the run knows.
-        tasks: Names of :data:`neuroduet.tasks.TASKS` or of :data:`~neuroduet.tasks.GROUPS`;
-            ``None`` for all.
+        sessions: Session ids, or one id; ``None`` takes every recording of a session that the run
+            knows.
+        tasks: Names of :data:`neuroduet.tasks.TASKS` or of :data:`~neuroduet.tasks.GROUPS`, or one
+            name; ``None`` for all.
         out: The CSV file to write. By default that is ``scores.csv`` of the run folder, which
             keeps what it says of other sessions and tasks if it was written for the same weights;
             the unit-level
@@ -93,6 +97,7 @@ def evaluate_run(
         nulls: Draws of every null (:mod:`neuroduet.tasks.nulls`); 0 for none. Scores then have the
             columns :data:`NULL_COLUMNS` too, from the null ``shifted`` (``shuffled`` for regions),
             and all nulls are written to ``<name>_nulls.csv``.
+        verbose: Show how far it is on standard error, unless ``progress`` is told instead.
 
     Returns:
         The scores, with the columns :data:`COLUMNS`.
@@ -101,19 +106,21 @@ def evaluate_run(
         UserError: The run or the data cannot be read, a task is unknown, or the run does not know
             a session, whose stitchers then need finetuning first.
     """
+    run, data, tasks = path_of(run, "run"), path_of(data, "data"), as_names(tasks)
     task_names(tasks)  # before a model is loaded: a typing error must not cost minutes
     model = load_run(run)
     model.set_precision(precision)
-    opened = open_known_sessions(model, data, sessions)
-    path = Path(run) / "scores.csv" if out is None else Path(out)
+    opened = open_known_sessions(model, data, as_names(sessions))
+    path = run / "scores.csv" if out is None else path_of(out, "out")
     partial = path.with_name(f"{path.name}.partial")
     asked = (tasks, options, precision)
-    whole = Whole(progress or (lambda about, done, count: None))
-    notebook = Notebook(partial, _fingerprint(Path(run), opened, asked), whole.asked)
-    predictor = as_predictor(model, opened)
     log.debug("scoring %s on %d sessions of %s", run, len(opened), data)
-    with using_threads(model.config.training.threads):
-        found = evaluate(
+    threads = model.config.training.threads
+    with question_progress(progress, verbose) as told, using_threads(threads):
+        whole = Whole(told)
+        notebook = Notebook(partial, _fingerprint(run, opened, asked), whole.asked)
+        predictor = as_predictor(model, opened)
+        found = score_predictors(
             [predictor],
             opened,
             tasks,
@@ -123,7 +130,7 @@ def evaluate_run(
             progress=whole.next,
         )
     # Scores that took minutes are not lost because one task is scored again.
-    table = _write(found, path, earlier=out is None and is_of(path, Path(run)))
+    table = _write(found, path, earlier=out is None and is_of(path, run))
     partial.unlink(missing_ok=True)
     return table
 
@@ -135,15 +142,16 @@ def _fingerprint(run: Path, sessions: Sequence[Session], asked: object) -> str:
     return hashlib.sha256(repr((stamps, asked)).encode()).hexdigest()
 
 
-def baselines(
+def score_baselines(
     data: Path | str,
     out: Path | str | None = None,
-    sessions: Sequence[str] | None = None,
-    config: Config | None = None,
+    sessions: Sequence[str] | str | None = None,
+    config: Config | str | None = None,
     networks: bool = False,
     options: ActivityOptions = USUAL,
-    progress: Progress | None = None,
+    progress: Asked | None = None,
     nulls: int = 0,
+    verbose: bool = False,
 ) -> pd.DataFrame:
     """Fit the linear baselines of every session, score them by the same loop and write the tables.
 
@@ -152,14 +160,15 @@ def baselines(
     Args:
         data: A recording, or a folder of recordings.
         out: The CSV file to write (units beside it); ``None`` writes nothing.
-        sessions: Session ids; ``None`` for all.
-        config: Its ``data`` section says how recordings are read.
+        sessions: Session ids, or one id; ``None`` for all.
+        config: Its ``data`` section says how recordings are read; the name of a preset does too.
         networks: Fit the MLP and LSTM decoders too.
         options: How the activity tasks are asked.
         progress: Told of which session the baselines are fitted or scored, how much is done, and
             how much there is.
-        nulls: Draws of every null, as of :func:`evaluate_run`; the null ``imposter`` is not among
+        nulls: Draws of every null, as of :func:`evaluate`; the null ``imposter`` is not among
             them, because a baseline knows one session.
+        verbose: As of :func:`evaluate`.
 
     Returns:
         The scores, with the columns :data:`COLUMNS`.
@@ -167,30 +176,24 @@ def baselines(
     Raises:
         UserError: The data cannot be read or a session is unknown.
     """
-    names = None if sessions is None else list(sessions)
-    found = Evaluation(scores=[], units=[])
-    whole = Whole(progress or (lambda about, done, count: None))
-    opened = open_sessions(Path(data), (config or Config()).data, names)
-    for place, session in enumerate(opened):
-        log.debug("fitting the baselines of session '%s'", session.info.id)
-        whole.next(f"{session.info.id}: fitting", 2 * place, 2 * len(opened))
-        with using_threads(1):
+    data, names = path_of(data, "data"), as_names(sessions)
+    out = None if out is None else path_of(out, "out")
+    reading = Config().data if config is None else as_config(config).data
+    found = Evaluation()
+    with question_progress(progress, verbose) as told, using_threads(1):
+        whole = Whole(told)
+        opened = open_sessions(data, reading, names)
+        for place, session in enumerate(opened):
+            log.debug("fitting the baselines of session '%s'", session.info.id)
+            whole.next(f"{session.info.id}: fitting", 2 * place, 2 * len(opened))
             predictors = [*fit_baselines(session, networks), *oracles([session])]
             whole.next(f"{session.info.id}: scoring", 2 * place + 1, 2 * len(opened))
-            asked = [name for name in BASELINE_TASKS if _asks(name, session, options)]
-            part = evaluate(
+            asked = answerable(BASELINE_TASKS, session.info, options)
+            part = score_predictors(
                 predictors, [session], asked, options=options, nulls=nulls, progress=whole.asked
             )
-        found.scores.extend(part.scores)
-        found.units.extend(part.units)
-        found.nulls.extend(part.nulls)
-    return score_table(found) if out is None else _write(found, Path(out))
-
-
-def _asks(task: str, session: Session, options: ActivityOptions) -> bool:
-    """Whether a task has a question for a session."""
-    found = TASKS[task]
-    return isinstance(found, Task) and bool(found.variants(session.info, options))
+            found.add(part)
+    return score_table(found) if out is None else _write(found, out)
 
 
 def score_table(found: Evaluation) -> pd.DataFrame:

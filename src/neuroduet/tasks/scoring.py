@@ -13,6 +13,9 @@ from neuroduet import metrics
 from neuroduet.tasks.collect import Collected
 from neuroduet.types import UNLABELLED, Batch, Behaviour, SessionInfo
 
+FEWEST_TRIALS = 5
+"""Conditions with fewer trials are left out of ``psth_r2``: the average of a few is noise."""
+
 FAST_HZ = 1.0
 """R2 of counts is averaged over units at or above this rate (NEDS, reference section 7)."""
 
@@ -58,6 +61,23 @@ def conditions(batches: Sequence[Batch], behaviours: Sequence[Behaviour]) -> Int
     return np.where(known, index.reshape(-1), UNLABELLED).astype(np.int64)
 
 
+def averaged(condition: Int[np.ndarray, " W"]) -> Int[np.ndarray, " W"]:
+    """The conditions that are averaged: those of at least :data:`FEWEST_TRIALS` trials.
+
+    Args:
+        condition: Condition of every window.
+
+    Returns:
+        The same, :data:`~neuroduet.types.UNLABELLED` in conditions of fewer trials.
+
+    Example:
+        >>> averaged(np.array([0, 0, 0, 1, 0, 0, -1]))
+        array([ 0,  0,  0, -1,  0,  0, -1])
+    """
+    _, place, counts = np.unique(condition, return_inverse=True, return_counts=True)
+    return np.where(counts[place] >= FEWEST_TRIALS, condition, UNLABELLED).astype(np.int64)
+
+
 def score_activity(
     found: Collected, info: SessionInfo, condition: Int[np.ndarray, " W"] | None
 ) -> ActivityScores:
@@ -70,7 +90,8 @@ def score_activity(
     Args:
         found: Log expected counts, or traces, merged over the parts of the task.
         info: The session.
-        condition: Condition of every window, or ``None`` for no ``psth_r2``.
+        condition: Condition of every window, see :func:`averaged`, or ``None`` for no
+            ``psth_r2``.
 
     Returns:
         Metrics; those that no unit can be scored on are left out.
@@ -97,7 +118,7 @@ def score_activity(
             n = int(valid.sum())
             measured.append(Measured(metric="r2", value=metrics.r2(y[valid], p[valid]), n=n))
             per_unit["r2"] = chosen, metrics.r2_by_unit(y, p, valid)
-        if len(chosen) and condition is not None:
+        if len(chosen) and condition is not None and (condition != UNLABELLED).any():
             n = int((valid.any(axis=1) & (condition != UNLABELLED)).sum())
             value = metrics.psth_r2(p, y, valid, condition)
             measured.append(Measured(metric="psth_r2", value=value, n=n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,14 +26,14 @@ class Variant:
         questions: Questions about units that are asked one after the other, each with other units
             hidden; ``None`` for a variant that is one question.
         horizon: Bins hidden at the end of a window; ``None`` for none.
-        region: The only region whose units may be seen; ``None`` for all.
+        shown: Whether each unit may be seen, in the session's order; ``None`` for all.
     """
 
     hidden: frozenset[str]
     targets: dict[str, str]
     questions: UnitQuestions | None = None
     horizon: int | None = None
-    region: str | None = None
+    shown: tuple[bool, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,12 @@ class SessionData(Protocol):
     def truth(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """True expected counts per bin ``(B, T, N)`` of simulated windows, else nothing."""
         ...
+
+
+def batches_of(session: SessionData, indices: np.ndarray, size: int = 64) -> Iterator[Batch]:
+    """Windows of a session, binned, so many at a time."""
+    for start in range(0, len(indices), size):
+        yield session.batch(indices[start : start + size])
 
 
 def whole_masks(batch: Batch, variant: Variant) -> Masks:

@@ -22,8 +22,9 @@ from neuroduet.baselines import (
 )
 from neuroduet.config import Config
 from neuroduet.errors import UserError
-from neuroduet.metrics.primary import QUESTION, primary
+from neuroduet.metrics.primary import NAMES, QUESTION, primary
 from neuroduet.sharing import Rights, cell, front_matter, quoted
+from neuroduet.training.description import read_estimator
 from neuroduet.training.files import write_text
 from neuroduet.training.info import describe_run
 
@@ -36,7 +37,7 @@ CLASSICAL = {
 }
 """Baselines that a score stands beside."""
 
-COLUMNS = ("model", "session", *QUESTION, "value", "null", "oracle", "split")
+COLUMNS = (*NAMES, "value", "null", "oracle")
 
 TAGS = ("electrophysiology", "neural-decoding", "neural-encoding")
 
@@ -86,6 +87,7 @@ def write_card(folder: Path, config: Config, rights: Rights, source: str) -> Non
     text = environment.from_string(template).render(
         head=front_matter(rights, [*TAGS, config.preset, config.model.name]),
         run=run,
+        estimator=_estimator(folder),
         config=config,
         regions=_regions(run["sessions"]),
         listed=LISTED,
@@ -96,6 +98,20 @@ def write_card(folder: Path, config: Config, rights: Rights, source: str) -> Non
         source=quoted(source),
     )
     write_text(folder / "README.md", text)
+
+
+def _estimator(folder: Path) -> dict[str, Any] | None:
+    """What the card says of an estimator: its class, and how its trials were divided."""
+    said = read_estimator(folder)
+    if said is None:
+        return None
+    split = Counter(said["split"])
+    return {
+        "name": said["estimator"],
+        "train": split["train"],
+        "valid": split["valid"],
+        "single": said["single"],
+    }
 
 
 def headline_scores(folder: Path, config: Config) -> Scores:
@@ -136,7 +152,7 @@ def _tables(folder: Path) -> pd.DataFrame | None:
         if not path.is_file():
             continue
         try:
-            table = pd.read_csv(path)
+            table = pd.read_csv(path, converters=dict.fromkeys(NAMES, str))
         except ValueError as error:
             raise UserError(f"{path} is not a readable table ({error}); evaluate again") from None
         missing = [column for column in COLUMNS if column not in table]

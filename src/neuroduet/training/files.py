@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from neuroduet import __version__
-from neuroduet.atomic import alone_in, remove_leftovers, replacing
+from neuroduet.atomic import alone_in, making_folders, remove_leftovers, replacing
 from neuroduet.errors import UserError
 
 WRITTEN = ("config.yaml", "env.json", "metrics.csv", "checkpoints/*", "model/*")
@@ -28,13 +28,12 @@ def own_run(out: Path) -> Iterator[None]:
     """Be the only training in a run folder; what a killed one was writing is removed.
 
     Args:
-        out: Run folder; it is made if needed.
+        out: Run folder; it is made if needed, and gone again if nothing came into it.
 
     Raises:
         UserError: Another process is training in it.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with alone_in(out):
+    with making_folders(out), alone_in(out):
         for name in WRITTEN:
             remove_leftovers(out / name)
         yield
@@ -104,3 +103,21 @@ def environment(seed: int) -> dict[str, Any]:
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "seed": seed,
     }
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Read ``env.json`` of a run folder; empty where it is missing.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    path = folder / "env.json"
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); restore or remove it") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no names and values; restore or remove it")
+    return values

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from neuroduet.config import Config, override
+from neuroduet.config import Config, allowed_values, override
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError, unknown
+from neuroduet.masking import SCHEMES
 from neuroduet.models import Model, build, set_up_session
 from neuroduet.models.mtm_published import MtmPublished
 from neuroduet.models.ndt2 import Ndt2, transferred_tables
@@ -17,38 +20,45 @@ from neuroduet.models.neds_published import NedsPublished
 from neuroduet.models.transfer import adapt_stitchers
 from neuroduet.models.translator import Translator
 from neuroduet.nn.published import Tables
-from neuroduet.training.fit import (
-    Report,
-    check_folder,
-    finish_ensemble,
-    fit,
-    prepare_folder,
-    run_jobs,
-)
-from neuroduet.training.runs import Ensemble, TrainedModel, load_run
+from neuroduet.plugins import all_names
+from neuroduet.settings import Settings
+from neuroduet.terminal import Count, Trained, counted, training_progress
+from neuroduet.training.files import read_environment, write_text
+from neuroduet.training.fit import fit, say_outcome
+from neuroduet.training.folder import check_folder, ensemble_folder
+from neuroduet.training.given import as_names, path_of
+from neuroduet.training.jobs import Job, finish_ensemble, only_here, run_jobs
+from neuroduet.training.ranks import ranks_of
+from neuroduet.training.runs import IMPORT_FIRST, load_run
+from neuroduet.training.trained import Ensemble, TrainedModel
 
 
 def finetune(
     run: Path | str,
     data: Path | str,
-    sessions: list[str] | None,
     out: Path | str,
-    settings: list[str] | None = None,
+    sessions: Sequence[str] | str | None = None,
+    settings: Settings | None = None,
+    strategy: str | None = None,
     resume: bool = False,
-    report: Report | None = None,
+    report: Trained | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Finetune a run on sessions it has not seen.
 
     Args:
         run: Run folder of the pretrained model (an ensemble is finetuned member by member).
         data: A recording, or a folder of recordings.
-        sessions: Ids of the new sessions; ``None`` takes all of ``data``. Behaviours that the
-            pretrained run does not know are left out.
         out: Run folder to write.
-        settings: ``section.key=value`` changes to the pretrained run's configuration, e.g.
-            ``training.finetune=probe``.
+        sessions: Ids of the new sessions, or one id; ``None`` takes all of ``data``. Behaviours
+            that the pretrained run does not know are left out.
+        settings: Changes to the pretrained run's configuration, as
+            :func:`~neuroduet.config.override` takes them.
+        strategy: ``full`` trains everything from the start, ``probe`` only what belongs to single
+            sessions, ``gradual`` the rest later; short for the setting ``training.finetune``.
         resume: Continue from the last checkpoint in ``out``.
         report: See :func:`neuroduet.training.fit.train`.
+        verbose: The same.
 
     Returns:
         The new run folder.
@@ -56,9 +66,16 @@ def finetune(
     Raises:
         UserError: The run, data and settings do not fit each other.
     """
-    out = Path(out)
+    run, data, out = path_of(run, "run"), path_of(data, "data"), path_of(out, "out")
+    names = as_names(sessions)
     pretrained = load_run(run)
+    _require_schemes(pretrained.config)
     config = override(pretrained.config, settings or [])
+    if strategy is not None:
+        known = allowed_values()["training.finetune"]
+        if strategy not in known:
+            raise unknown("strategy", strategy, known)
+        config = override(config, {"training.finetune": strategy})
     if config.model != pretrained.config.model:
         raise UserError("finetuning keeps the architecture; leave model.* settings as they are")
     if config.training.members != pretrained.config.training.members:
@@ -66,16 +83,44 @@ def finetune(
             "a finetuned run has the members of the run it starts from; leave training.members "
             "as it is"
         )
-    known = [behaviour.name for behaviour in pretrained.behaviours]
+    decoded = [behaviour.name for behaviour in pretrained.behaviours]
     for wanted in config.data.behaviours or ():
-        if wanted.name not in known:
-            raise unknown("behaviour of the pretrained run", wanted.name, known)
+        if wanted.name not in decoded:
+            raise unknown("behaviour of the pretrained run", wanted.name, decoded)
     check_folder(out, config, resume)
+    verbose = verbose and ranks_of().writes
     if isinstance(pretrained, Ensemble):
-        return _finetune_members(Path(run), pretrained, data, sessions, out, settings, resume)
-    opened = open_sessions(Path(data), config.data, sessions, pretrained.behaviours)
-    torch.manual_seed(config.training.seed)
-    return fit(_transfer(pretrained, opened, config), opened, config, out, resume, report)
+        with counted("members", verbose=verbose) as counting:
+            _finetune_members(run, config, data, names, out, settings, strategy, resume, counting)
+    else:
+        with training_progress(report, verbose) as told:
+            opened = open_sessions(data, config.data, names, pretrained.behaviours)
+            torch.manual_seed(config.training.seed)
+            fit(_transfer(pretrained, opened, config), opened, config, out, resume, told)
+    if ranks_of().writes:
+        _note_origin(out, run, pretrained)
+    if verbose:
+        say_outcome(out)
+    return out
+
+
+def _note_origin(out: Path, run: Path, pretrained: TrainedModel | Ensemble) -> None:
+    """Write into ``env.json`` what the run was finetuned from."""
+    origin = {
+        "run": run.resolve().name,
+        "sessions": len(pretrained.sessions),
+        "subjects": len({info.subject for info in pretrained.sessions} - {""}),
+    }
+    found = read_environment(out) | {"pretrained": origin}
+    write_text(out / "env.json", json.dumps(found, indent=1))
+
+
+def _require_schemes(config: Config) -> None:
+    """Refuse a run that was trained with a scheme of a package that is not here."""
+    known = all_names("neuroduet.schemes", SCHEMES)
+    for name, weight in config.masking.schemes.items():
+        if weight > 0 and name not in known:
+            raise UserError(f"{unknown('masking scheme', name, known)}; {IMPORT_FIRST}")
 
 
 def _transfer(pretrained: TrainedModel, sessions: list[Session], config: Config) -> Model:
@@ -134,17 +179,19 @@ def _check_length(known: int, wanted: int) -> None:
 
 def _finetune_members(
     run: Path,
-    pretrained: Ensemble,
-    data: Path | str,
+    config: Config,
+    data: Path,
     sessions: list[str] | None,
     out: Path,
-    settings: list[str] | None,
+    settings: Settings | None,
+    strategy: str | None,
     resume: bool,
+    report: Count,
 ) -> Path:
-    prepare_folder(out, override(pretrained.config, settings or []), resume)
-    jobs = []
+    jobs: list[Job] = []
     for folder in sorted((run / "members").iterdir()):
         member_out = out / "members" / folder.name
-        jobs.append((finetune, (folder, data, sessions, member_out, settings, resume)))
-    run_jobs(jobs)
+        jobs.append((finetune, (folder, data, member_out, sessions, settings, strategy, resume)))
+    with ensemble_folder(out, config, resume):
+        run_jobs(jobs, report=report, known_here=only_here(config))
     return finish_ensemble(out)

@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import multiprocessing
-import os
-import shutil
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import torch
-from torch.utils.data import DataLoader
 
-from neuroduet.config import Config, TrainingConfig, load_config
+from neuroduet.catalogue import find_entries
+from neuroduet.config import Config
+from neuroduet.data.few import few_said
 from neuroduet.data.opened import OPEN_RECORDINGS
 from neuroduet.data.session import Session, open_sessions
 from neuroduet.errors import UserError
+from neuroduet.masking import drawable, region_index
 from neuroduet.models import Model, build, set_up_session
-from neuroduet.training.files import environment, own_run, read_tensors, write_text
-from neuroduet.training.module import TrainingModule, best_path, read_metrics
+from neuroduet.models.plugin import PluginModel, check_answers
+from neuroduet.terminal import Trained, counted, training_progress, write
+from neuroduet.training.curves import read_curves
+from neuroduet.training.engine import run_lightning
+from neuroduet.training.files import own_run, read_tensors
+from neuroduet.training.folder import check_folder, ensemble_folder, prepare_folder
+from neuroduet.training.given import as_config, as_names, path_of
+from neuroduet.training.jobs import finish_ensemble, member_config, only_here, run_jobs
+from neuroduet.training.module import TrainingModule, best_path
 from neuroduet.training.ranks import Ranks, ranks_of
 from neuroduet.training.runs import save_model
-from neuroduet.training.state import MEAN, Progress, load_checkpoint
+from neuroduet.training.state import MEAN, load_checkpoint
 from neuroduet.training.steps import Steps
-from neuroduet.types import NEURAL
+from neuroduet.training.threads import using_threads
+from neuroduet.training.validation import scored_tasks
+from neuroduet.types import NEURAL, Split
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[Progress, float, dict[str, float]], None]
-
 
 def train(
-    config: Config,
+    config: Config | str,
     data: Path | str,
     out: Path | str,
-    sessions: list[str] | None = None,
+    sessions: Sequence[str] | str | None = None,
     resume: bool = False,
-    report: Report | None = None,
+    report: Trained | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Train from scratch (or go on with a stopped run).
 
@@ -53,21 +54,25 @@ def train(
     of every step, and the result is that of a single process.
 
     Args:
-        config: Everything about the run.
+        config: Everything about the run, or the name of a preset.
         data: A recording, or a folder of recordings.
         out: Run folder to write.
-        sessions: Ids of the sessions to train on; ``None`` takes all.
+        sessions: Ids of the sessions to train on, or one id; ``None`` takes all.
         resume: Continue from the last checkpoint in ``out``.
         report: Called after every validation with the counters, the used fraction of the budget
             and the validation scores; the members of an ensemble do not call it.
+        verbose: Show how far it is on standard error, unless ``report`` is told instead, and in
+            the end what came of it.
 
     Returns:
         The run folder.
 
     Raises:
         UserError: Data, configuration and run folder do not fit each other.
+        KeyboardInterrupt: It was interrupted; the run folder keeps the last checkpoint.
     """
-    out = Path(out)
+    data, config = path_of(data, "data"), as_config(config)
+    out, names = path_of(out, "out"), as_names(sessions)
     check_folder(out, config, resume)
     published = config.model.name.endswith("_published") and config.loss.kind == "published"
     if config.masking.kind == "published" and not published:
@@ -76,15 +81,29 @@ def train(
             "neds_published or mtm_published, whose tokens it hides; set all three or none"
         )
     _check_ranks(config)
-    opened = open_sessions(Path(data), config.data, sessions)
-    _check_names(opened)
+    opened = open_sessions(data, config.data, names)
+    _check_names(opened, config)
+    verbose = verbose and ranks_of().writes
     if config.training.members > 1:
-        return _train_members(config, data, out, sessions, resume)
-    torch.manual_seed(config.training.seed)
-    model = build(config.model, [session.info for session in opened])
-    for session in opened:
-        set_up_session(model, session)
-    return fit(model, opened, config, out, resume, report)
+        _train_members(config, data, out, names, resume, verbose)
+    else:
+        with training_progress(report, verbose) as told:
+            torch.manual_seed(config.training.seed)
+            model = build(config.model, [session.info for session in opened])
+            for session in opened:
+                set_up_session(model, session)
+            fit(model, opened, config, out, resume, told)
+    if verbose:
+        say_outcome(out)
+    return out
+
+
+def say_outcome(run: Path) -> None:
+    """Say on standard error what a training came to."""
+    for one in find_entries(run):
+        many = f"{len(one.sessions)} session{'' if len(one.sessions) == 1 else 's'}"
+        best = "" if one.score is None else f", best mean validation score {one.score:.3f}"
+        write(f"trained {one.model} on {many}{best}", stderr=True)
 
 
 def fit(
@@ -93,7 +112,7 @@ def fit(
     config: Config,
     out: Path,
     resume: bool = False,
-    report: Report | None = None,
+    report: Trained | None = None,
 ) -> Path:
     """Train a given model on opened sessions and write its run folder.
 
@@ -111,14 +130,15 @@ def fit(
     Raises:
         UserError: There is nothing to train on.
     """
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
-    _check_names(sessions)
+    _check_names(sessions, config)
     _check_ranks(config)
     check_folder(out, config, resume)
     ranks = ranks_of()
     try:
-        with own_run(out) if ranks.writes else nullcontext():
+        with (
+            using_threads(config.training.threads),
+            own_run(out) if ranks.writes else nullcontext(),
+        ):
             _fit(model, sessions, config, out, resume, report, ranks)
     finally:
         # The engine's cycles would keep a finished training and the files it read for a while.
@@ -133,23 +153,29 @@ def _fit(
     config: Config,
     out: Path,
     resume: bool,
-    report: Report | None,
+    report: Trained | None,
     ranks: Ranks,
 ) -> None:
     total = total_steps(sessions, config)
+    _check_schemes(sessions, config)
+    if ranks.writes:
+        _warn_of_few(sessions)
+    if isinstance(model, PluginModel):
+        for session in sessions:
+            check_answers(model, session)
     log.debug("training on %d sessions, at most %d steps, into %s", len(sessions), total, out)
     if ranks.writes:
-        prepare_folder(out, config, resume)
-        write_environment(out, config, sessions)
+        prepare_folder(out, config, resume, sessions)
     module = TrainingModule(model, sessions, config, out, total, report, ranks)
     if resume and (out / "checkpoints" / "last.safetensors").is_file():
         module.progress = load_checkpoint(
             out / "checkpoints" / "last.safetensors", model, module.average, module.optimizer
         )
-        module.rows = read_metrics(out / "metrics.csv", module.progress.step)
+        rows = read_curves(out / "metrics.csv")
+        module.rows = [row for row in rows if row["step"] <= module.progress.step]
     if not module.finished():
         steps = Steps(sessions, config, module.progress.step, total, ranks)
-        _run_lightning(module, steps, out)
+        run_lightning(module, steps, out)
     if ranks.writes:
         if MEAN not in module.progress.best:
             log.warning("no validation windows: the last weights are kept")
@@ -163,50 +189,40 @@ def total_steps(sessions: Sequence[Session], config: Config) -> int:
     return min(total, config.training.max_steps or total)
 
 
-def check_folder(out: Path, config: Config, resume: bool) -> None:
-    """Check that a run folder is free, or holds the run to go on with; nothing is written.
-
-    Raises:
-        UserError: The folder is in use, or holds another configuration than the one to resume.
-    """
-    path = out / "config.yaml"
-    if not ranks_of().writes:
-        return
-    if resume:
-        if path.is_file() and load_config(path) != config:
-            raise UserError(
-                f"{path} differs from the given settings; resume with the settings the run was "
-                "started with, or choose another --out"
-            )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} already holds files; choose another --out or add --resume")
-
-
-def prepare_folder(out: Path, config: Config, resume: bool) -> None:
-    """Create a run folder with its resolved configuration.
-
-    Called once everything is known to fit: a mistyped session leaves no folder behind.
-    """
-    check_folder(out, config, resume)
-    write_text(out / "config.yaml", config.to_yaml())
-    write_environment(out, config, ())
-
-
-def write_environment(out: Path, config: Config, sessions: Sequence[Session]) -> None:
-    """Write ``env.json``: versions, seed, and how many training windows there are."""
-    windows = {session.info.id: len(session.indices("train")) for session in sessions}
-    found = environment(config.training.seed) | {"training_windows": windows}
-    write_text(out / "env.json", json.dumps(found, indent=1))
-
-
-def _check_names(sessions: Sequence[Session]) -> None:
+def _check_names(sessions: Sequence[Session], config: Config) -> None:
+    """Weights are chosen by name of what they predict: behaviours must have names of their own."""
+    tasks = scored_tasks(config.masking) if config.model.behaviours else ()
+    taken = {NEURAL, MEAN, *tasks}
     for session in sessions:
         for behaviour in session.info.behaviours:
-            if behaviour.name in (NEURAL, MEAN):
+            if behaviour.name in taken:
                 raise UserError(
                     f"session {session.info.id} has a behaviour called '{behaviour.name}', which "
                     "is a name of neuroduet's own; rename it, or leave it out with data.behaviours"
                 )
+
+
+def _check_schemes(sessions: Sequence[Session], config: Config) -> None:
+    """Refuse at once the schemes that the first step of a session could not draw from."""
+    strangers = only_here(config)
+    if strangers and config.training.workers:
+        raise UserError(
+            f"{strangers[0]} is known to this process alone, but training.workers="
+            f"{config.training.workers} prepares the steps in others; set it to 0, or add an "
+            "entry point of a package"
+        )
+    if config.masking.kind == "published" and config.model.name != "mtm_published":
+        return
+    for session in sessions:
+        drawable(config.masking.schemes, region_index(session.info.regions) is not None)
+
+
+def _warn_of_few(sessions: Sequence[Session]) -> None:
+    """Tell before, not after, a training whose scores will say little."""
+    splits = get_args(Split)
+    said = few_said({one.info.id: {s: len(one.indices(s)) for s in splits} for one in sessions})
+    if said:
+        log.warning("%s", said)
 
 
 def _check_ranks(config: Config) -> None:
@@ -224,58 +240,6 @@ def _check_ranks(config: Config) -> None:
         )
 
 
-def _run_lightning(module: TrainingModule, steps: Steps, out: Path) -> None:
-    # Lightning's import takes seconds: only training pays for it.
-    from lightning.pytorch import Trainer
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.plugins.environments import LightningEnvironment
-    from lightning.pytorch.strategies import DDPStrategy
-
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    training, ranks = module.config.training, steps.ranks
-    several = ranks.world > 1
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        # Of depthwise convolutions, whose kernels have an axis of length 1.
-        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
-        trainer = Trainer(
-            max_epochs=1,
-            min_epochs=0,
-            accelerator={"cuda": "gpu"}.get(training.device, training.device),
-            devices=ranks.per_node,
-            num_nodes=ranks.nodes,
-            # A step concerns a few sessions: the stitchers of all others have no gradient.
-            strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
-            # A script of a batch system is one process unless its launcher says otherwise.
-            plugins=None if several else LightningEnvironment(),
-            use_distributed_sampler=False,
-            precision="bf16-mixed" if training.precision == "bf16" else "32-true",
-            logger=TensorBoardLogger(out, name="", version="tensorboard"),
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        # Without a collate function the loader would turn tuples into lists.
-        loader = DataLoader(
-            steps,
-            batch_size=None,
-            collate_fn=_as_it_is,
-            num_workers=training.workers,
-            # Forked processes would inherit the locks of this one's threads.
-            multiprocessing_context="spawn" if training.workers else None,
-        )
-        try:
-            trainer.fit(module, loader)
-        except torch.linalg.LinAlgError as error:
-            raise module.diverged(f"a matrix cannot be inverted ({error})") from None
-
-
-def _as_it_is(step: Any) -> Any:
-    return step
-
-
 def _best_weights(
     out: Path, module: TrainingModule
 ) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
@@ -290,65 +254,18 @@ def _best_weights(
 
 def _train_members(
     config: Config,
-    data: Path | str,
+    data: Path,
     out: Path,
     sessions: list[str] | None,
     resume: bool,
+    verbose: bool,
 ) -> Path:
     """Train each member in a process and with a thread of its own: faster than sharing threads."""
-    prepare_folder(out, config, resume)
     members = [member_config(config, index) for index in range(config.training.members)]
     jobs = [
         (member, data, out / "members" / f"{index:02d}", sessions, resume)
         for index, member in enumerate(members)
     ]
-    run_jobs([(train, job) for job in jobs])
+    with counted("members", verbose=verbose) as told, ensemble_folder(out, config, resume):
+        run_jobs([(train, job) for job in jobs], report=told, known_here=only_here(config))
     return finish_ensemble(out)
-
-
-def member_config(config: Config, index: int) -> Config:
-    """Configuration of one member: its own seed, one thread."""
-    changes = {"seed": config.training.seed + index, "members": 1, "threads": 1}
-    training = TrainingConfig(**(config.training.model_dump() | changes))
-    return config.model_copy(update={"training": training})
-
-
-def run_jobs(
-    jobs: Sequence[tuple[Callable[..., Path], tuple]],
-    workers: int | None = None,
-    report: Callable[[int, int, float], None] = lambda done, total, value: None,
-) -> None:
-    """Run training functions in parallel processes, by default as many as there are cores.
-
-    Args:
-        jobs: Functions and their arguments.
-        workers: Processes at the same time.
-        report: Told how many are done, of how many, and NaN.
-    """
-    workers = min(len(jobs), workers or os.cpu_count() or 1)
-    context = multiprocessing.get_context("spawn")
-    leave = partial(_leave_with_parent, os.getpid())
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=leave) as pool:
-        futures = [pool.submit(function, *arguments) for function, arguments in jobs]
-        for index, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            log.debug("%d of %d parallel trainings are done", index, len(futures))
-            report(index, len(futures), float("nan"))
-
-
-def _leave_with_parent(parent: int) -> None:
-    """End this process soon after its parent is killed, instead of training on unseen."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def finish_ensemble(out: Path) -> Path:
-    """Show the first member's curves as the ensemble's, so that every run folder looks alike."""
-    first = sorted((out / "members").iterdir())[0]
-    shutil.copyfile(first / "metrics.csv", out / "metrics.csv")
-    return out

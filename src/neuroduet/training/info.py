@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -15,14 +13,16 @@ from torch import Tensor, nn
 
 from neuroduet.config import Config, TrainingConfig
 from neuroduet.data.boundary import reading
-from neuroduet.errors import UserError
 from neuroduet.masking import hide, to_masks
 from neuroduet.models import Model
 from neuroduet.models.micro_batches import silence
 from neuroduet.nn.stitch import module_key
-from neuroduet.training.runs import Ensemble, TrainedModel, load_run
+from neuroduet.training.curves import Row, read_curves, valid_scores
+from neuroduet.training.files import read_environment
+from neuroduet.training.runs import load_run
 from neuroduet.training.state import MEAN
-from neuroduet.types import SessionInfo
+from neuroduet.training.trained import Ensemble, TrainedModel
+from neuroduet.types import SessionInfo, is_region
 
 OPERATIONS_RULE = (
     "an estimate: 6 x core parameters x tokens of a window x windows seen, that is a "
@@ -31,7 +31,6 @@ OPERATIONS_RULE = (
 )
 """How the floating point operations of a training are estimated."""
 
-Row = dict[str, float]
 Fields = dict[str, Any]
 
 
@@ -84,7 +83,7 @@ def _describe(run: Path) -> Fields:
         "operations": None if None in operations else sum(operations),
         "operations_rule": OPERATIONS_RULE,
         "bytes": _sizes(run),
-        "packages": _environment(folders[0]).get("packages", {}),
+        "packages": read_environment(folders[0]).get("packages", {}),
     }
 
 
@@ -154,7 +153,7 @@ def _describe_session(model: Model, info: SessionInfo) -> Fields:
         "subject": info.subject,
         "activity": info.neural,
         "units": len(info.units),
-        "regions": None if info.regions is None else dict(sorted(Counter(info.regions).items())),
+        "regions": None if info.regions is None else _counted(info.regions),
         "bins": info.max_bins,
         "bin_size_s": info.bin_size_s,
         "behaviours": [behaviour.name for behaviour in info.behaviours],
@@ -162,9 +161,14 @@ def _describe_session(model: Model, info: SessionInfo) -> Fields:
     }
 
 
+def _counted(regions: Sequence[str]) -> dict[str, int]:
+    """Units of every region that is known."""
+    return dict(sorted(Counter(filter(is_region, regions)).items()))
+
+
 def _describe_training(folder: Path, member: TrainedModel, weights_times_tokens: int) -> Fields:
-    config, environment = member.config, _environment(folder)
-    rows = _read_curves(folder / "metrics.csv")
+    config, environment = member.config, read_environment(folder)
+    rows = read_curves(folder / "metrics.csv")
     steps = int(rows[-1]["step"]) if rows else None
     validation = _validation(rows)
     stopped_by = _stopped_by(config.training, rows, validation)
@@ -205,7 +209,7 @@ def _stopped_by(training: TrainingConfig, rows: list[Row], validation: Fields) -
     """The setting whose limit the training reached."""
     if not rows:
         return None
-    scored = [row["step"] for row in rows if _scores(row)]
+    scored = [row["step"] for row in rows if valid_scores(row)]
     if training.patience is not None and scored:
         stale = sum(step > validation[MEAN]["best_step"] for step in scored)
         if stale >= training.patience:
@@ -222,7 +226,7 @@ def _validation(rows: list[Row]) -> Fields:
     """
     found: Fields = {}
     for row in rows:
-        scores = _scores(row)
+        scores = valid_scores(row)
         if scores:
             scores[MEAN] = sum(scores.values()) / len(scores)
         for target, value in scores.items():
@@ -231,41 +235,6 @@ def _validation(rows: list[Row]) -> Fields:
             if value > known["best"]:
                 known["best"], known["best_step"] = value, int(row["step"])
     return found
-
-
-def _scores(row: Row) -> Row:
-    columns = {name: x for name, x in row.items() if name.startswith("valid/")}
-    return {name.removeprefix("valid/"): x for name, x in columns.items() if math.isfinite(x)}
-
-
-def _read_curves(path: Path) -> list[Row]:
-    """Rows of ``metrics.csv``, without empty cells; none where it is missing."""
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="") as file:
-            rows = [{k: float(x) for k, x in row.items() if x} for row in csv.DictReader(file)]
-        if any(not {"step", "minutes"} <= row.keys() for row in rows):
-            raise ValueError("a row has no step or no minutes")
-    except (ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise UserError(
-            f"{path} is not a readable table of learning curves ({error}); restore or remove it"
-        ) from None
-    return rows
-
-
-def _environment(folder: Path) -> Fields:
-    """``env.json``; empty where it is missing."""
-    path = folder / "env.json"
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); restore or remove it") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no names and values; restore or remove it")
-    return values
 
 
 def _member_folders(run: Path) -> list[Path]:

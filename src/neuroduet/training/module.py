@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,15 @@ from neuroduet.losses import modality_losses
 from neuroduet.losses_published import published_losses, published_mtm_losses
 from neuroduet.models import Model
 from neuroduet.nn.stitch import module_key
-from neuroduet.training.files import write_tensors, write_text
+from neuroduet.training.curves import Row, write_curves
+from neuroduet.training.device import batch_to, masks_to
+from neuroduet.training.files import write_tensors
 from neuroduet.training.ranks import ALONE, Ranks, from_first, gathered
 from neuroduet.training.schedule import rate_at
 from neuroduet.training.state import MEAN, Progress, WeightAverage, decay_groups, save_checkpoint
 from neuroduet.training.steps import RANK_STRIDE, Part, Step, Steps, step_seed
-from neuroduet.training.validation import mean_scores, session_scores, to_device
-from neuroduet.types import Masks, Prediction
-
-Row = dict[str, int | float]
+from neuroduet.training.validation import mean_scores, session_scores
+from neuroduet.types import Prediction
 
 GRADUAL_FROZEN = 0.25
 """Fraction of the budget during which gradual finetuning moves stitchers only."""
@@ -79,7 +78,16 @@ class TrainingModule(lightning.LightningModule):
     ) -> Step:
         """Move the micro-batches and masks of a step."""
         step, parts = batch
-        return step, [_part_to(part, device) for part in parts]
+        moved = [
+            replace(
+                part,
+                batch=batch_to(part.batch, device),
+                masks=masks_to(part.masks, device),
+                shown=batch_to(part.shown, device),
+            )
+            for part in parts
+        ]
+        return step, moved
 
     def used(self) -> float:
         """Used fraction of the time budget (0 without one)."""
@@ -231,7 +239,7 @@ class TrainingModule(lightning.LightningModule):
         """Validation scores; processes divide the sessions among them."""
         own = self.sessions[self.ranks.rank :: self.ranks.world]
         found = [
-            session_scores(self.model, session, self.device, masking=self.config.masking)
+            session_scores(self.model, session, self.device, self.config.masking)
             for session in own
         ]
         shares = gathered(found, self.ranks)
@@ -253,7 +261,7 @@ class TrainingModule(lightning.LightningModule):
             row[f"train_loss/{name}"] = sum(share.get(name, 0.0) for share in losses)
         row |= {f"valid/{name}": value for name, value in scores.items()}
         self.rows.append(row)
-        write_metrics(self.out / "metrics.csv", self.rows)
+        write_curves(self.out / "metrics.csv", self.rows)
         for logger in self.loggers:
             logger.log_metrics(row, step=self.progress.step)
 
@@ -261,44 +269,3 @@ class TrainingModule(lightning.LightningModule):
 def best_path(out: Path, key: str) -> Path:
     """Where the best weights for a target are kept during training."""
     return out / "checkpoints" / f"best-{module_key(key)}.safetensors"
-
-
-def write_metrics(path: Path, rows: list[Row]) -> None:
-    """Write the learning curves as a table, one row per validation."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def read_metrics(path: Path, up_to_step: int) -> list[Row]:
-    """Rows of an earlier part of a run, up to a step."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        rows = [{k: _number(k, v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    return [row for row in rows if row["step"] <= up_to_step]
-
-
-def _number(column: str, text: str) -> int | float:
-    # The step stays whole, so that a resumed run writes the same table as an unbroken one.
-    return int(text) if column == "step" else float(text)
-
-
-def _part_to(part: Part, device: torch.device) -> Part:
-    return Part(
-        batch=to_device(part.batch, device),
-        masks=_masks_to(part.masks, device),
-        shown=to_device(part.shown, device),
-        weights=part.weights,
-    )
-
-
-def _masks_to(masks: Masks, device: torch.device) -> Masks:
-    return Masks(
-        visible={name: x.to(device) for name, x in masks.visible.items()},
-        scored={name: x.to(device) for name, x in masks.scored.items()},
-        prompt=None if masks.prompt is None else masks.prompt.to(device),
-    )

@@ -15,12 +15,11 @@ from neuroduet.config import Config
 from neuroduet.data.recording import describe, find_recordings
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
-from neuroduet.masking import PROMPTS
 from neuroduet.models import Model, build
 from neuroduet.models.modalities import union_of_behaviours
 from neuroduet.training.info import steps_per_epoch
 from neuroduet.training.operations import NUMBER, activation_bytes, operations_per_window
-from neuroduet.training.validation import ACTIVITY_TASKS, ENCODING_SCHEMES, REPEATS
+from neuroduet.training.validation import REPEATS, scored_tasks, scores_encoding
 from neuroduet.types import NEURAL, Behaviour, BehaviourKind, Per, SessionInfo
 
 _TASK: tuple[tuple[str, str, BehaviourKind, Per, tuple[float, ...]], ...] = (
@@ -224,11 +223,9 @@ def memory_bytes(
 
 def targets(config: Config, behaviours: tuple[Behaviour, ...]) -> list[str]:
     """What validation scores, hence what best weights are kept for beside those of the mean."""
-    trained = [name for name, weight in config.masking.schemes.items() if weight > 0]
-    found = [NEURAL] if ENCODING_SCHEMES & set(trained) else []
+    found = [NEURAL] if scores_encoding(config.masking) else []
     found += [b.name for b in behaviours if config.model.behaviours]
-    activity = [ACTIVITY_TASKS.get(name, name) for name in PROMPTS if name in trained]
-    return list(dict.fromkeys([*found, *activity]))
+    return [*found, *scored_tasks(config.masking)]
 
 
 def _check(extent: Extent) -> None:
@@ -285,8 +282,5 @@ def _validation_operations(config: Config, extent: Extent, operations: int, step
 
 def validation_passes(config: Config) -> int:
     """How often a validation asks each window, in sessions whose regions are known."""
-    trained = [name for name, weight in config.masking.schemes.items() if weight > 0]
-    repeats: dict[str, int] = {}
-    for scheme in [name for name in PROMPTS if name in trained]:
-        repeats.setdefault(ACTIVITY_TASKS.get(scheme, scheme), REPEATS.get(scheme, 1))
-    return bool(ENCODING_SCHEMES & set(trained)) + 1 + sum(repeats.values())
+    asked = scored_tasks(config.masking).values()
+    return scores_encoding(config.masking) + 1 + sum(REPEATS.get(name, 1) for name in asked)

@@ -17,9 +17,11 @@ import yaml
 from neuroduet.config import Config
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
+from neuroduet.terminal import Count, Trained
 from neuroduet.training.files import write_text
 from neuroduet.training.finetune import finetune
-from neuroduet.training.fit import Report, train
+from neuroduet.training.fit import train
+from neuroduet.training.jobs import only_here
 from neuroduet.training.runs import load_run
 from neuroduet.training.spaces import describe_space
 from neuroduet.training.trials import (
@@ -47,7 +49,7 @@ def search(
     plan: Search,
     machines: Machines,
     resume: bool = False,
-    report: Callable[[int, int, float], None] = silent,
+    report: Count = silent,
 ) -> list[Trial]:
     """Train many trials, and stop those early that fall behind (ASHA).
 
@@ -130,13 +132,13 @@ def train_trial(plan: Search, number: int, report: Callable[[int, float], None])
     report(len(found), max(found))
 
 
-def _start(plan: Search, run: Path, config: Config, report: Report) -> None:
+def _start(plan: Search, run: Path, config: Config, report: Trained) -> None:
     sessions = None if plan.sessions is None else list(plan.sessions)
     if plan.pretrained is None:
         train(config, plan.data, run, sessions, resume=True, report=report)
     else:
         settings = as_settings(config.model_dump(mode="json"))
-        finetune(plan.pretrained, plan.data, sessions, run, settings, resume=True, report=report)
+        finetune(plan.pretrained, plan.data, run, sessions, settings, resume=True, report=report)
 
 
 def check_plan(plan: Search) -> None:
@@ -158,8 +160,14 @@ def check_plan(plan: Search) -> None:
                 "from scratch"
             )
     for number in range(1, plan.trials + 1):
-        if trial_config(plan, number).training.members > 1:
+        config = trial_config(plan, number)
+        if config.training.members > 1:
             raise UserError("a search trains single models; leave training.members at 1")
+        for name in only_here(config):
+            raise UserError(
+                f"{name} is known to this process alone, but trials run in others; add an entry "
+                "point of a package"
+            )
 
 
 def _check_data(plan: Search) -> None:
@@ -191,7 +199,10 @@ def _check_folder(plan: Search, resume: bool) -> None:
     """
     path = plan.out / "search.yaml"
     if not resume and plan.out.exists() and (not plan.out.is_dir() or any(plan.out.iterdir())):
-        raise UserError(f"{plan.out} already holds files; choose another --out or add --resume")
+        raise UserError(
+            f"{plan.out} already holds files; choose another folder (--out), or resume=True "
+            "(--resume)"
+        )
     if resume and path.is_file():
         before, now = _read_description(path), _description(plan)
         differing = [key for key in now if key != "trials" and before.get(key) != now[key]]
@@ -200,7 +211,8 @@ def _check_folder(plan: Search, resume: bool) -> None:
         if differing:
             raise UserError(
                 f"{path} differs from the given search in {', '.join(differing)}; resume with "
-                "what it was started with (and at least as many trials), or choose another --out"
+                "what it was started with (and at least as many trials), or choose another "
+                "folder (--out)"
             )
 
 
@@ -224,5 +236,5 @@ def _read_description(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("trials"), int):
-        raise UserError(f"{path} does not describe a search; restore it or choose another --out")
+        raise UserError(f"{path} does not describe a search; restore it or choose another folder")
     return found

@@ -10,22 +10,20 @@ import io
 import json
 import logging
 import math
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neuroduet.config import Config, override
 from neuroduet.errors import UserError
+from neuroduet.terminal import Count
+from neuroduet.training.curves import read_curves, valid_scores
 from neuroduet.training.files import write_text
-from neuroduet.training.module import read_metrics
 from neuroduet.training.spaces import Space, draw_settings
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[int, int, float], None]
-"""Told how many trials ended, of how many, and the best mean validation score of the last."""
 
 ENDED = ("finished", "stopped", "failed")
 """How a trial ends; until then it is ``unfinished``."""
@@ -120,7 +118,7 @@ class Ends:
 
     plan: Search
     known: dict[int, tuple[str, str]] = field(default_factory=dict)
-    report: Report = silent
+    report: Count = silent
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray keeps a copy on disk; what shows progress belongs to this process.
@@ -168,10 +166,10 @@ def validation_scores(run: Path) -> list[float]:
 def _validations(run: Path) -> list[tuple[int, float, float]]:
     """Step, minutes and mean score of each validation that has a score."""
     found = []
-    for row in read_metrics(run / "metrics.csv", sys.maxsize):
-        scores = [value for key, value in row.items() if key.startswith("valid/")]
+    for row in read_curves(run / "metrics.csv"):
+        scores = valid_scores(row).values()
         if scores:
-            found.append((int(row["step"]), float(row["minutes"]), sum(scores) / len(scores)))
+            found.append((int(row["step"]), row["minutes"], sum(scores) / len(scores)))
     return found
 
 

@@ -64,8 +64,8 @@ def run_trials(
             tune_config=tune.TuneConfig(
                 scheduler=scheduler_after(past),
                 max_concurrent_trials=machines.workers,
-                # A trial is over in minutes, and starting a process takes seconds.
-                reuse_actors=True,
+                # A process that does not let go of a stopped trial in time loses the next one.
+                reuse_actors=False,
             ),
             run_config=tune.RunConfig(
                 name="search", storage_path=folder, verbose=0, callbacks=[Watch(plan, record)]

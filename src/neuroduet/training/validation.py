@@ -24,10 +24,10 @@ from neuroduet.masking import (
 )
 from neuroduet.masking.activity import last_bins, usual_horizon
 from neuroduet.metrics import bits_per_spike, r2
+from neuroduet.training.device import batch_to, masks_to
 from neuroduet.types import NEURAL, Batch, Behaviour, Masks, Prediction
 
 CHUNK = 64
-
 
 ACTIVITY_TASKS = {
     "neuron": "co_smoothing",
@@ -53,8 +53,7 @@ def session_scores(
     model: nn.Module,
     session: Session,
     device: torch.device,
-    split: str = "valid",
-    masking: MaskingConfig | None = None,
+    masking: MaskingConfig,
 ) -> dict[str, float]:
     """Score every target: encoding under :data:`NEURAL`, decoding under each behaviour's name.
 
@@ -69,17 +68,15 @@ def session_scores(
         model: The model, in evaluation mode.
         session: Session to score.
         device: Where the model lives.
-        split: Which windows.
-        masking: Schemes the model is trained with; ``None`` for encoding and decoding only.
+        masking: Schemes the model is trained with.
 
     Returns:
         Score of each target; targets without a score are left out.
     """
-    if len(session.indices(split)) == 0:
+    if len(session.indices("valid")) == 0:
         return {}
-    scores = _session_scores(model, session, device, split, _encodes(masking))
-    if masking is not None:
-        scores |= _activity_scores(model, session, device, split, masking)
+    scores = _session_scores(model, session, device, scores_encoding(masking))
+    scores |= _activity_scores(model, session, device, masking)
     return {name: value for name, value in scores.items() if np.isfinite(value)}
 
 
@@ -96,22 +93,32 @@ def mean_scores(found: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean(each)) for name, each in values.items()}
 
 
-def _encodes(masking: MaskingConfig | None) -> bool:
-    if masking is None:
-        return True
+def scores_encoding(masking: MaskingConfig) -> bool:
+    """Whether some scheme of a training teaches to predict activity from behaviour."""
     return any(masking.schemes.get(name, 0.0) > 0 for name in ENCODING_SCHEMES)
 
 
+def scored_tasks(masking: MaskingConfig) -> dict[str, str]:
+    """Tasks of activity that a training is scored in, each with the scheme it is asked under.
+
+    Where several trained schemes stand for one task, the first of
+    :data:`~neuroduet.masking.PROMPTS` is the exam.
+    """
+    found: dict[str, str] = {}
+    for scheme in PROMPTS:
+        if masking.schemes.get(scheme, 0.0) > 0:
+            found.setdefault(ACTIVITY_TASKS.get(scheme, scheme), scheme)
+    return found
+
+
 def _activity_scores(
-    model: nn.Module, session: Session, device: torch.device, split: str, masking: MaskingConfig
+    model: nn.Module, session: Session, device: torch.device, masking: MaskingConfig
 ) -> dict[str, float]:
     """Bits per spike (or R2) of the units and bins that each trained scheme hides."""
     regions = region_index(session.info.regions)
     scores: dict[str, float] = {}
-    for scheme in PROMPTS:
-        task = ACTIVITY_TASKS.get(scheme, scheme)
-        skipped = task in scores or (scheme in REGION_SCHEMES and regions is None)
-        if masking.schemes.get(scheme, 0.0) <= 0 or skipped:
+    for task, scheme in scored_tasks(masking).items():
+        if scheme in REGION_SCHEMES and regions is None:
             continue
         source = Draw(
             generator=torch.Generator().manual_seed(MASK_SEED),
@@ -120,7 +127,7 @@ def _activity_scores(
             regions=regions,
         )
         sums = _UnitSums(len(session.info.units))
-        for batch in _batches(session, split):
+        for batch in _batches(session):
             for _ in range(REPEATS.get(scheme, 1)):
                 masks = _activity_masks(batch, scheme, task, source)
                 activity = _predict(model, batch, masks, device).activity
@@ -190,12 +197,12 @@ class _UnitSums:
 
 
 def _session_scores(
-    model: nn.Module, session: Session, device: torch.device, split: str, encode: bool
+    model: nn.Module, session: Session, device: torch.device, encode: bool
 ) -> dict[str, float]:
     rates: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     decoded: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-    for batch in _batches(session, split):
+    for batch in _batches(session):
         if encode:
             encoded = _predict(model, batch, _hiding(batch, [NEURAL]), device)
             if encoded.activity is not None:
@@ -210,9 +217,9 @@ def _session_scores(
         expected, recorded = np.concatenate(rates)[None], np.concatenate(counts)[None]
         valid = np.ones(recorded.shape[:2], dtype=bool)
         scores[NEURAL] = (
-            float(bits_per_spike(np.exp(expected), recorded, valid))
+            bits_per_spike(np.exp(expected), recorded, valid)
             if session.info.is_poisson
-            else float(r2(recorded.ravel(), expected.ravel()))
+            else r2(recorded[0], expected[0])
         )
     for behaviour in session.info.behaviours:
         if decoded.get(behaviour.name):
@@ -229,8 +236,7 @@ def _behaviour_score(
     if len(true) == 0:
         return float("nan")
     if behaviour.kind == "continuous":
-        channels = zip(true.T.numpy(), predicted.T.numpy(), strict=True)
-        return float(np.mean([r2(t, p) for t, p in channels]))
+        return r2(true.numpy(), predicted.numpy())
     counts = torch.as_tensor(session.statistics.class_counts[behaviour.name]).float() + 1.0
     prior = functional.cross_entropy(counts.log().expand(len(true), -1), true)
     return float(1.0 - functional.cross_entropy(predicted, true) / prior)
@@ -241,24 +247,11 @@ def _hiding(batch: Batch, names: list[str]) -> Masks:
 
 
 def _predict(model: nn.Module, batch: Batch, masks: Masks, device: torch.device) -> Prediction:
-    visible = {name: mask.to(device) for name, mask in masks.visible.items()}
-    prompt = None if masks.prompt is None else masks.prompt.to(device)
-    return model([to_device(batch, device)], [visible], [prompt])[0]
+    masks = masks_to(masks, device)
+    return model([batch_to(batch, device)], [masks.visible], [masks.prompt])[0]
 
 
-def _batches(session: Session, split: str) -> Iterator[Batch]:
-    windows = session.indices(split)
+def _batches(session: Session) -> Iterator[Batch]:
+    windows = session.indices("valid")
     for start in range(0, len(windows), CHUNK):
         yield session.batch(windows[start : start + CHUNK])
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on another device."""
-    return Batch(
-        session=batch.session,
-        activity=batch.activity.to(device),
-        valid=batch.valid.to(device),
-        behaviours={name: x.to(device) for name, x in batch.behaviours.items()},
-        observed={name: x.to(device) for name, x in batch.observed.items()},
-        windows=batch.windows.to(device),
-    )

@@ -22,7 +22,6 @@ class Actions:
     Attributes:
         times: When the frames are.
         edits: The human labels.
-        labelled: Whether there were any at the start.
         predicted: What a model says, in the coding of ``edits.names``; ``None`` if none did.
         probabilities: Of every class of ``predicted_names``, ``(T, K)``, if known.
         predicted_names: Classes that the model knows.
@@ -57,7 +56,6 @@ class Actions:
             classes = _coded(labels, names, _rows(labels, times))
         rate_hz = 1 / max(times.step_s, 1e-9)
         self.edits = LabelEdits(path, classes, names, rate_hz, problem)
-        self.labelled = bool((self.edits.classes != UNLABELLED).any())
         self.predicted = None
         self.probabilities: Float[np.ndarray, "T K"] | None = None
         if predicted is not None:

@@ -11,7 +11,8 @@ from torch_brain.data import ArrayDict, Data
 from neuroduet.data.columns import column, groups, mapped, scalar
 from neuroduet.data.schema import has_activity, neural_kind
 from neuroduet.types import NeuralKind
-from neuroduet.view.raster import BinnedCounts, EventCounts, count_bins, count_events
+from neuroduet.view.bins import BinnedCounts, count_bins
+from neuroduet.view.raster import EventCounts, count_events
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,7 +21,6 @@ class Activity:
 
     Attributes:
         kind: Spikes, counts or traces.
-        bin_size_s: Width of a recorded bin (s), if there are any.
         ids: Id of every unit.
         regions: Region of every unit; empty where unknown.
         depths_um: Depth of every unit; NaN where unknown.
@@ -31,7 +31,6 @@ class Activity:
     """
 
     kind: NeuralKind
-    bin_size_s: float | None
     ids: tuple[str, ...]
     regions: tuple[str, ...]
     depths_um: Float[np.ndarray, " N"]
@@ -67,14 +66,16 @@ def open_activity(recording: Data, pages: np.memmap) -> Activity | None:
         rates_hz[order] = counts.totals[-1][: len(ids)] / max(recorded_s, 1e-9)
     else:
         timestamps, values = (mapped(column(group, k), pages) for k in ("timestamps", "values"))
-        counts = count_bins(timestamps, values, order, bin_size_s, kind == "traces")
+        traced = kind == "traces"
+        counts = count_bins(timestamps, values.__getitem__, order, bin_size_s, traced)
+        # The page begins with a picture of all of it.
+        counts.blocks.result()
         if kind == "counts":
             rates_hz = counts.mean() / bin_size_s
         elif len(values):
             usual = _usual_values(values)[:, order]
     return Activity(
         kind=kind,
-        bin_size_s=bin_size_s,
         ids=ids,
         regions=regions,
         depths_um=depths_um,

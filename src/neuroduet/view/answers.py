@@ -12,16 +12,11 @@ from neuroduet.errors import UserError, unknown
 from neuroduet.view.actions import Actions
 from neuroduet.view.activity import Activity
 from neuroduet.view.behaviours import Behaviour
-from neuroduet.view.library import Library
+from neuroduet.view.bins import BinnedCounts
+from neuroduet.view.library import Library, Session
 from neuroduet.view.poses import encode_pose
 from neuroduet.view.predictions import PredictedBehaviour
-from neuroduet.view.raster import (
-    MOST_EVENTS,
-    BinnedCounts,
-    EventCounts,
-    encode_events,
-    encode_image,
-)
+from neuroduet.view.raster import MOST_EVENTS, EventCounts, encode_events, encode_image
 from neuroduet.view.segments import Clock, visible_bouts
 from neuroduet.view.summary import describe_session
 from neuroduet.view.traces import envelope, trial_envelope
@@ -29,6 +24,9 @@ from neuroduet.view.units import describe_unit
 from neuroduet.view.wire import Json, Query, number
 
 MOST_TRIALS = 2000
+
+NOW_S = 1e-3
+"""A trial that starts this near to a time starts at it (s)."""
 
 Answer = dict[str, Json] | bytes
 
@@ -124,24 +122,29 @@ def trials(library: Library, query: Query) -> Answer:
     known = found.opened.trials
     seen = np.flatnonzero((known.end_s > start_s) & (known.start_s < end_s))
     shown = seen[:: max(1, -(-len(seen) // MOST_TRIALS))]
-    listed: list[Json] = [
-        {
-            "start": float(known.start_s[row]),
-            "end": float(known.end_s[row]),
-            "index": int(row),
-            "split": found.split[row] or None,
-            "label": known.labels[row],
-        }
-        for row in shown
-    ]
+    listed: list[Json] = [_trial(found, int(row)) for row in shown]
     return {"trials": listed, "thinned": len(shown) < len(seen)}
+
+
+def test_trial(library: Library, query: Query) -> Answer:
+    """The first test trial that starts after a time, or the last one before it."""
+    found, which = library.session(query.text("id")), query.text("which")
+    if which not in ("next", "previous"):
+        raise unknown("direction", which, ("next", "previous"))
+    start_s, time_s = found.opened.trials.start_s, query.seconds("time")
+    beyond = start_s > time_s + NOW_S if which == "next" else start_s < time_s - NOW_S
+    rows = np.flatnonzero(beyond & (np.array(found.split, dtype=np.str_) == "test"))
+    if not len(rows):
+        return {"trial": None}
+    nearest = rows[np.argmin(np.abs(start_s[rows] - time_s))]
+    return {"trial": _trial(found, int(nearest))}
 
 
 def unit(library: Library, query: Query) -> Answer:
     """Everything about one unit."""
     activity, found = _activity(library, query), library.session(query.text("id"))
     index = query.whole("index", 0, len(activity.ids) - 1)
-    return describe_unit(found.opened, activity, found.predictions, found.scores, index)
+    return describe_unit(found.opened, activity, found.aligned, found.scores, index)
 
 
 def bout(library: Library, query: Query) -> Answer:
@@ -208,6 +211,7 @@ ANSWERS: dict[str, Callable[[Library, Query], Answer]] = {
     "/api/pose": pose,
     "/api/actions": actions,
     "/api/trials": trials,
+    "/api/test_trial": test_trial,
     "/api/unit": unit,
     "/api/bout": bout,
 }
@@ -238,6 +242,17 @@ def _actions(library: Library, query: Query) -> Actions:
 
 def _edited(found: Actions, first: int, last: int) -> dict[str, Json]:
     return {"edits": found.edits.unsaved, "true": found.touching(first, last)}
+
+
+def _trial(found: Session, row: int) -> dict[str, Json]:
+    known = found.opened.trials
+    return {
+        "start": float(known.start_s[row]),
+        "end": float(known.end_s[row]),
+        "index": row,
+        "split": found.split[row] or None,
+        "label": known.labels[row],
+    }
 
 
 def _scaled(

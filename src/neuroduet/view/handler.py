@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from neuroduet.errors import UserError
 from neuroduet.plain import printable
 from neuroduet.view.answers import ANSWERS, CHANGES, Answer
-from neuroduet.view.wire import Query
+from neuroduet.view.wire import Later, Query
 
 if TYPE_CHECKING:
     from neuroduet.view.server import Server
@@ -185,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionError, TimeoutError):
             raise
         except UserError as error:
-            self._fail(400, str(error))
+            self._fail(202 if isinstance(error, Later) else 400, str(error))
         except Exception as error:
             log.debug("a request failed", exc_info=True)
             reason = f"{type(error).__name__}: {error}"[:200]

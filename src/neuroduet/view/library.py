@@ -12,6 +12,7 @@ import numpy as np
 from neuroduet.errors import UserError, unknown
 from neuroduet.view.actions import Actions
 from neuroduet.view.predictions import Predictions, open_predictions
+from neuroduet.view.psth import Aligned, align
 from neuroduet.view.recordings import Opened, Trials, open_recording
 from neuroduet.view.sources import Source, Sources, read_answer
 from neuroduet.view.units import read_scores
@@ -27,12 +28,14 @@ class Session:
     Attributes:
         opened: The recording.
         predictions: What a run predicted.
+        aligned: The trials to average units over, if there are any.
         scores: Score by unit id.
         split: Split of every trial; empty where unknown.
     """
 
     opened: Opened
     predictions: Predictions | None
+    aligned: Aligned | None
     scores: dict[str, float]
     split: tuple[str, ...]
 
@@ -131,11 +134,14 @@ def _open(source: Source) -> Session:
         ids = () if activity is None else activity.ids
         order = np.zeros(0, np.int64) if activity is None else activity.order
         predictions = open_predictions(source.predictions, ids, order)
+    split = _split_of_trials(opened.trials, predictions)
+    rates = None if predictions is None else predictions.rates
     return Session(
         opened=opened,
         predictions=predictions,
+        aligned=align(opened.trials, split, rates),
         scores=read_scores(source.scores, source.id),
-        split=_split_of_trials(opened.trials, predictions),
+        split=split,
     )
 
 

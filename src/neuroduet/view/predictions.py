@@ -11,7 +11,8 @@ from jaxtyping import Float, Int, Shaped
 
 from neuroduet.data.boundary import npz_names, read_npz, reading
 from neuroduet.errors import UserError
-from neuroduet.view.raster import BinnedCounts, count_bins
+from neuroduet.view.bins import BinnedCounts, count_bins
+from neuroduet.view.packed import open_rows
 from neuroduet.view.segments import Clock, clock
 from neuroduet.view.traces import Signal, signal
 
@@ -68,8 +69,9 @@ def open_predictions(
     Raises:
         UserError: The file is damaged or holds something else.
     """
-    truth = ("true/", "observed/")
-    wanted = tuple(name for name in npz_names(path) if not name.startswith(truth))
+    large = ("true/", "observed/", *NEURAL)
+    names = npz_names(path)
+    wanted = tuple(name for name in names if not name.startswith(large))
     with reading(path):
         arrays = read_npz(path, wanted)
         missing = {"valid", "units", "bin_size_s", "split"} - arrays.keys()
@@ -80,7 +82,7 @@ def open_predictions(
             )
         laid = _Laid.of(arrays)
         return Predictions(
-            rates=_rates(arrays, laid, ids, order),
+            rates=_rates(path, names, laid, [str(unit) for unit in arrays["units"]], ids, order),
             behaviours={
                 name.removeprefix("decoding/"): _behaviour(name, arrays, laid)
                 for name in arrays
@@ -124,23 +126,32 @@ class _Laid:
 
 
 def _rates(
-    arrays: Mapping[str, np.ndarray],
+    path: Path,
+    names: tuple[str, ...],
     laid: _Laid,
+    predicted: list[str],
     ids: tuple[str, ...],
     order: Int[np.ndarray, " N"],
 ) -> BinnedCounts | None:
-    name = next((name for name in NEURAL if name in arrays), None)
+    name = next((name for name in NEURAL if name in names), None)
     if name is None:
         return None
-    values = laid.values(arrays[name], arrays[name].ndim - 1)
-    if name == NEURAL[0]:
-        # A diverged model predicts infinite rates, which no colour could show.
-        values = np.exp(np.clip(values, -30, 20)) / np.float32(laid.bin_size_s)
-    own = {str(unit): place for place, unit in enumerate(arrays["units"])}
-    shown = np.zeros((len(values), len(ids)), dtype=np.float32)
-    known = [unit for unit in range(len(ids)) if ids[unit] in own]
-    shown[:, known] = np.nan_to_num(values[:, [own[ids[unit]] for unit in known]], posinf=0)
-    return count_bins(laid.time_s, shown, order, laid.bin_size_s, averaged=True)
+    take = open_rows(path, name)
+
+    def read(part: slice) -> Float[np.ndarray, "R N"]:
+        with reading(path):
+            values = take(laid.row[part]).astype(np.float32)
+        if name == NEURAL[0]:
+            # A diverged model predicts infinite rates, which no colour could show.
+            np.exp(np.clip(values, -30, 20, out=values), out=values)
+            values /= laid.bin_size_s
+        return np.nan_to_num(values, copy=False, posinf=0, neginf=0)
+
+    place = {unit: number for number, unit in enumerate(predicted)}
+    if read(slice(0, 0)).shape[1] != len(predicted):
+        raise ValueError(f"{name} is not of the {len(predicted)} units in 'units'")
+    own = np.array([place.get(ids[unit], -1) for unit in order], dtype=np.int64)
+    return count_bins(laid.time_s, read, own, laid.bin_size_s, averaged=True)
 
 
 def _behaviour(name: str, arrays: Mapping[str, np.ndarray], laid: _Laid) -> PredictedBehaviour:

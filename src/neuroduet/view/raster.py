@@ -7,12 +7,11 @@ time and the edge of a column is counted spike by spike, so that the counts are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Int, Integer, Shaped, UInt32
+from jaxtyping import Float, Int, Integer, UInt32
 
-from neuroduet.data.columns import CHUNK_ROWS, pieces
+from neuroduet.data.columns import CHUNK_ROWS
 
 MOST_EVENTS = 60_000
 """Spikes that are sent one by one; of more, an image is sent."""
@@ -26,17 +25,6 @@ CELLS = 20_000_000
 
 DIRECT = 1_500_000
 """Events that are counted one by one at most."""
-
-BLOCK = 8
-"""Recorded bins between two running totals."""
-
-
-class Counts(Protocol):
-    """What can be drawn as an image."""
-
-    def image(self, edges_s: Float[np.ndarray, " E"]) -> Float[np.ndarray, "C N"]:
-        """Value of every column and row; 0 where nothing is known."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,102 +137,6 @@ def count_events(
         start_s=start_s,
         per_s=per_s,
         first=totals.sum(axis=1, dtype=np.int64),
-        totals=totals,
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BinnedCounts:
-    """Activity in bins, with running totals.
-
-    Attributes:
-        timestamps: Centre of every bin, sorted (s).
-        values: Of every bin and unit; may lie on disk.
-        order: Unit of every row of the image.
-        bin_size_s: Width of a bin (s).
-        averaged: Whether a column shows the mean of its bins and not their sum.
-        totals: Sums of every unit before every :data:`BLOCK`-th bin.
-    """
-
-    timestamps: Float[np.ndarray, " R"]
-    values: Shaped[np.ndarray, "R N"]
-    order: Int[np.ndarray, " N"]
-    bin_size_s: float
-    averaged: bool
-    totals: Float[np.ndarray, "Q N"]
-
-    def image(self, edges_s: Float[np.ndarray, " E"]) -> Float[np.ndarray, "C N"]:
-        """Sum, or mean, of the bins whose centre lies in a column.
-
-        A column narrower than a bin shows the bin in which its middle lies.
-        """
-        low, high = self.rows(edges_s)
-        if (low[1:] == high[:-1]).all():
-            sums = np.diff(self._before(np.append(low, high[-1:])), axis=0)
-        else:
-            sums = self._before(high) - self._before(low)
-        if self.averaged:
-            sums = sums / np.maximum(high - low, 1)[:, None]
-        return sums.astype(np.float32)[:, self.order]
-
-    def mean(self) -> Float[np.ndarray, " N"]:
-        """Mean over all bins of every unit."""
-        n_bins = len(self.timestamps)
-        return self._before(np.array([n_bins]))[0] / max(n_bins, 1)
-
-    def rows(
-        self, edges_s: Float[np.ndarray, " E"]
-    ) -> tuple[Int[np.ndarray, " C"], Int[np.ndarray, " C"]]:
-        """First bin of every column, and the one after its last."""
-        if np.diff(edges_s[:2])[0] >= self.bin_size_s:
-            found = np.searchsorted(self.timestamps, edges_s)
-            return found[:-1], found[1:]
-        middle = (edges_s[:-1] + edges_s[1:]) / 2
-        low = np.searchsorted(self.timestamps, middle - self.bin_size_s / 2)
-        high = np.searchsorted(self.timestamps, middle + self.bin_size_s / 2)
-        return low, np.minimum(high, low + 1)
-
-    def _before(self, row: Int[np.ndarray, " C"]) -> Float[np.ndarray, "C N"]:
-        sums = self.totals[row // BLOCK]
-        for offset in range(BLOCK - 1):
-            more = np.flatnonzero(row % BLOCK > offset)
-            sums[more] += self.values[row[more] // BLOCK * BLOCK + offset]
-        return sums
-
-
-def count_bins(
-    timestamps: Float[np.ndarray, " R"],
-    values: Shaped[np.ndarray, "R N"],
-    order: Int[np.ndarray, " N"],
-    bin_size_s: float,
-    averaged: bool,
-) -> BinnedCounts:
-    """Go through all bins once.
-
-    Args:
-        timestamps: Centre of every bin, sorted (s).
-        values: Of every bin and unit.
-        order: Unit of every row of the image.
-        bin_size_s: Width of a bin (s).
-        averaged: Whether a column shows the mean of its bins and not their sum.
-    """
-    n_blocks, n_units = len(timestamps) // BLOCK, values.shape[1]
-    totals = np.zeros((n_blocks + 1, n_units))
-    done = 0
-    for piece in pieces(values[: n_blocks * BLOCK]):
-        # A piece need not end where a block does.
-        block = np.arange(done, done + len(piece)) // BLOCK
-        first = np.flatnonzero(np.diff(block, prepend=-1))
-        sums = np.add.reduceat(piece, first, axis=0, dtype=np.float64)
-        totals[block[0] + 1 : block[0] + 1 + len(sums)] += sums
-        done += len(piece)
-    np.cumsum(totals, axis=0, out=totals)
-    return BinnedCounts(
-        timestamps=np.array(timestamps, dtype=np.float64),
-        values=values,
-        order=order,
-        bin_size_s=bin_size_s,
-        averaged=averaged,
         totals=totals,
     )
 

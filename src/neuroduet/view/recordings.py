@@ -22,7 +22,6 @@ from neuroduet.data.schema import (
     describe_behaviours,
     recording_id,
     source_column,
-    subject_id,
 )
 from neuroduet.view.activity import Activity, open_activity, texts
 from neuroduet.view.behaviours import Behaviour, open_behaviours
@@ -73,7 +72,6 @@ class Opened:
 
     Attributes:
         id: Session id.
-        subject: Subject id.
         start_s: Start (s).
         end_s: End (s).
         recorded: Start and end (s) of its stretches; between them nothing was recorded.
@@ -88,7 +86,6 @@ class Opened:
     """
 
     id: str
-    subject: str
     start_s: float
     end_s: float
     recorded: Float[np.ndarray, "I 2"]
@@ -121,7 +118,6 @@ def open_recording(path: Path) -> Opened:
         at = Clock(start_s=trials.start_s, end_s=trials.end_s, step_s=0.0)
         return Opened(
             id=recording_id(recording),
-            subject=subject_id(recording),
             start_s=start_s,
             end_s=end_s,
             recorded=_stretches(recording),

@@ -13,7 +13,7 @@ from neuroduet.data.boundary import npz_names, read_npz, reading
 from neuroduet.data.recording import find_recordings, load
 from neuroduet.data.schema import recording_id
 from neuroduet.errors import UserError, unknown
-from neuroduet.tasks.export import file_name
+from neuroduet.plain import file_name
 from neuroduet.view.recordings import States, span
 
 

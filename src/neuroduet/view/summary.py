@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from neuroduet.view.actions import Actions
 from neuroduet.view.library import Session
 from neuroduet.view.wire import Json, number
@@ -19,7 +17,6 @@ def describe_session(found: Session, actions: Actions | None) -> dict[str, Json]
     opened = found.opened
     return {
         "id": opened.id,
-        "subject": opened.subject,
         "start_s": opened.start_s,
         "end_s": opened.end_s,
         "activity": _activity(found),
@@ -37,19 +34,11 @@ def _activity(found: Session) -> Json:
     if activity is None:
         return None
     units: list[Json] = [
-        {
-            "index": int(unit),
-            "id": activity.ids[unit],
-            "region": activity.regions[unit],
-            "depth_um": number(activity.depths_um[unit]),
-            "rate_hz": number(activity.rates_hz[unit]),
-            "score": number(found.scores.get(activity.ids[unit], np.nan)),
-        }
+        {"index": int(unit), "id": activity.ids[unit], "region": activity.regions[unit]}
         for unit in activity.order
     ]
     return {
         "kind": activity.kind,
-        "bin_size_s": activity.bin_size_s,
         "predicted": found.predictions is not None and found.predictions.rates is not None,
         "units": units,
     }
@@ -101,7 +90,6 @@ def _actions(actions: Actions) -> Json:
         "rate_hz": number(1 / max(times.step_s, 1e-9)),
         "frames": len(times),
         "first_s": float(times.start_s[0]) if len(times) else 0.0,
-        "labelled": actions.labelled or actions.edits.unsaved > 0,
         "predicted": actions.predicted is not None,
         "edits": actions.edits.unsaved,
         "path": str(actions.edits.path),

@@ -6,25 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from neuroduet.view.activity import Activity
-from neuroduet.view.predictions import Predictions
-from neuroduet.view.raster import BinnedCounts, EventCounts
-from neuroduet.view.recordings import Opened, Trials
+from neuroduet.view.bins import BinnedCounts, awaited
+from neuroduet.view.psth import Aligned
+from neuroduet.view.raster import EventCounts
+from neuroduet.view.recordings import Opened
 from neuroduet.view.wire import Json, number
 
 ISI_EDGES_MS = np.linspace(0, 100, 51)
-PSTH_BINS = 50
-LONGEST_TRIAL_S = 10.0
 RATE_BINS = 300
-MOST_TRIALS = 2000
 
 
 def describe_unit(
     opened: Opened,
     activity: Activity,
-    predicted: Predictions | None,
+    aligned: Aligned | None,
     scores: dict[str, float],
     unit: int,
 ) -> dict[str, Json]:
@@ -33,7 +31,7 @@ def describe_unit(
     Args:
         opened: The recording.
         activity: Its activity.
-        predicted: What a run predicted, if it did.
+        aligned: The trials to average over, if there are any.
         scores: Score by unit id.
         unit: Number of the unit.
     """
@@ -52,7 +50,7 @@ def describe_unit(
         "rate_hz": number(activity.rates_hz[unit]),
         "score": number(scores.get(activity.ids[unit], np.nan)),
         "isi_ms": None if recorded.bins is not None else _intervals(recorded.times_s),
-        "psth": _psth(opened.trials, recorded, _predicted(activity, predicted, unit)),
+        "psth": None if aligned is None else _psth(aligned, recorded, activity, unit),
         "rate_over_time": {
             "time_s": [number(t) for t in middle_s],
             "hz": [number(x) for x in hz],
@@ -120,18 +118,8 @@ def _recorded(activity: Activity, unit: int) -> _Unit:
         own = np.flatnonzero(counts.unit_index == unit)
         return _Unit(times_s=np.array(counts.timestamps[own], dtype=np.float64))
     per_bin = 1.0 if activity.kind == "traces" else counts.bin_size_s
-    values = np.array(counts.values[:, unit], dtype=np.float64) / per_bin
+    values = np.array(counts.read(slice(None))[:, unit], dtype=np.float64) / per_bin
     return _Unit(times_s=counts.timestamps, bins=counts, values=values)
-
-
-def _predicted(activity: Activity, predicted: Predictions | None, unit: int) -> _Unit | None:
-    """What a run predicted of a unit; ``None`` if nothing."""
-    rates = None if predicted is None else predicted.rates
-    if rates is None or not len(rates.timestamps):
-        return None
-    # Rates are in the order of the recording's units.
-    values = np.array(rates.values[:, unit], dtype=np.float64)
-    return _Unit(times_s=rates.timestamps, bins=rates, values=values)
 
 
 def _intervals(times_s: Float[np.ndarray, " S"]) -> Json:
@@ -140,36 +128,20 @@ def _intervals(times_s: Float[np.ndarray, " S"]) -> Json:
     return {"edges": edges, "counts": counts.tolist()}
 
 
-def _psth(trials: Trials, recorded: _Unit, predicted: _Unit | None) -> Json:
-    """Average over trials; over those that were predicted, if a run predicted any."""
-    start_s, end_s = trials.start_s, trials.end_s
-    if predicted is not None:
-        # Both curves stand for the same trials.
-        known = _near(predicted, (start_s + end_s) / 2)
-        start_s, end_s = start_s[known], end_s[known]
-    stride = max(1, -(-len(start_s) // MOST_TRIALS))
-    start_s, end_s = start_s[::stride], end_s[::stride]
-    if not len(start_s):
-        return None
-    length_s = min(float(np.median(end_s - start_s)), LONGEST_TRIAL_S)
-    edges_s = np.linspace(0, length_s, PSTH_BINS + 1)
-    at_s = start_s[:, None] + edges_s
-    curve = None if predicted is None else _mean(predicted.between(at_s))
+def _psth(aligned: Aligned, recorded: _Unit, activity: Activity, unit: int) -> Json:
+    means = None if aligned.predicted is None else awaited(aligned.predicted)
+    predicted = None
+    if means is not None:
+        row = int(np.flatnonzero(activity.order == unit)[0])
+        predicted = [number(x) for x in means[:, row]]
     return {
-        "time_s": [number(t) for t in (edges_s[:-1] + edges_s[1:]) / 2],
-        "true": _mean(recorded.between(at_s)),
-        "predicted": curve,
-        "n_trials": len(start_s),
+        "time_s": [number(t) for t in aligned.middle_s],
+        "true": _mean(recorded.between(aligned.edges_s)),
+        "predicted": predicted,
+        "waiting": aligned.predicted is not None and means is None,
+        "n_trials": len(aligned.edges_s),
+        "split": aligned.split,
     }
-
-
-def _near(predicted: _Unit, at_s: Float[np.ndarray, " J"]) -> Bool[np.ndarray, " J"]:
-    """Whether something was predicted for each of some times."""
-    assert predicted.bins is not None
-    right = np.searchsorted(predicted.times_s, at_s).clip(max=len(predicted.times_s) - 1)
-    left = np.maximum(right - 1, 0)
-    gap_s = np.minimum(*(np.abs(predicted.times_s[one] - at_s) for one in (left, right)))
-    return np.asarray(gap_s <= predicted.bins.bin_size_s)
 
 
 def _mean(values: Float[np.ndarray, "J C"]) -> Json:

@@ -19,6 +19,10 @@ Json: TypeAlias = Any
 """What ``json.dumps`` takes."""
 
 
+class Later(UserError):
+    """An answer that is still being worked out; asking again will help."""
+
+
 class Query:
     """The parameters of one request."""
 
@@ -63,7 +67,7 @@ class Query:
         Raises:
             UserError: They are missing, no numbers, or end before they start.
         """
-        start_s, end_s = self._seconds("start"), self._seconds("end")
+        start_s, end_s = self.seconds("start"), self.seconds("end")
         if not end_s - start_s >= 1e-6:
             raise UserError(f"the window ends at {end_s:g} s, expected after {start_s:g} s")
         return start_s, end_s
@@ -77,7 +81,12 @@ class Query:
         start_s, end_s = self.window()
         return np.linspace(start_s, end_s, self.whole("columns", 1, MOST_COLUMNS) + 1)
 
-    def _seconds(self, name: str) -> float:
+    def seconds(self, name: str) -> float:
+        """A time (s).
+
+        Raises:
+            UserError: It is missing, or no number.
+        """
         text = self.text(name)
         try:
             value = float(text) if len(text) <= 40 else math.nan

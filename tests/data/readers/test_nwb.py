@@ -84,7 +84,12 @@ def test_looking_says_what_there_is(whole: Path) -> None:
     found = READER.inspect(whole, ReadOptions())
     assert found.session == "mouse_day1"
     assert "spikes" in found.items["spikes"]
-    assert found.items["behaviour"] == "wheel, whisker"
+    assert found.items["behaviour"].splitlines() == [
+        "wheel: wheel (continuous, per bin)",
+        "whisker: whisker (continuous, per bin)",
+        "choice: trials.choice (categorical, per trial)",
+        "block: trials.block (categorical, per trial)",
+    ]
     assert found.missing == ("pose",)
 
 
@@ -118,6 +123,23 @@ def test_regions_come_at_the_level_asked_for(copy: Path) -> None:
         places[...] = np.array([b"VISp5"] * len(places), dtype=object)
     assert set(read(copy, regions="cosmos").units.region) == {"Isocortex"}
     assert set(read(copy, regions="beryl").units.region) == {"VISp"}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "said"),
+    [(0, "1 (beryl)"), (1, "1 (beryl); 1 of 39 units in none (unknown)"), (None, None)],
+)
+def test_units_without_a_known_region_count_as_none(
+    copy: Path, unknown: int | None, said: str | None
+) -> None:
+    with h5py.File(copy, "a") as file:
+        places = file["general/extracellular_ephys/electrodes/location"]
+        names = np.array([b"VISp5"] * len(places), dtype=object)
+        names[:unknown] = b"unknown"
+        places[...] = names
+    found = READER.inspect(copy, ReadOptions())
+    assert found.items.get("regions") == said
+    assert ("regions" in found.missing) == (said is None)
 
 
 def test_a_mapping_chooses_the_behaviours(whole: Path, tmp_path: Path) -> None:

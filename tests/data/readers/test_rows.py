@@ -136,6 +136,19 @@ def test_looking_says_what_there_is(tmp_path: Path) -> None:
     assert not found.missing
 
 
+NONE = "1 (Allen); 4 of 6 units in none (root)"
+
+
+@pytest.mark.parametrize(("names", "said"), [(["CA1", "", "root"], NONE), (["void"], None)])
+def test_units_without_a_known_region_count_as_none(
+    names: list[str], said: str | None, tmp_path: Path
+) -> None:
+    change = everywhere("cluster_regions", lambda regions: (names * len(regions))[: len(regions)])
+    found = READER.inspect(damaged(tmp_path / "rows", change), ReadOptions())
+    assert found.items.get("regions") == said
+    assert ("regions" in found.missing) == (said is None)
+
+
 def damaged(folder: Path, change: Callable[[Columns], object]) -> Path:
     """Rows whose training split was changed."""
     write_rows(recording(), folder)
@@ -233,3 +246,33 @@ def test_a_sparse_matrix_becomes_what_it_was(bins: int, units: int, seed: int) -
     one = csr_array(counts)
     found = dense(one.data, one.indices, one.indptr, np.array(one.shape), "x")
     np.testing.assert_array_equal(found, counts)
+
+
+def counted(starts: list[float], highest: int) -> Data:
+    """Counts in bins of 0.1 s from 0 to 4 s, one after the other, and trials of half a second."""
+    return from_arrays(
+        session_id="s",
+        counts=np.arange(80).reshape(40, 2) % (highest + 1),
+        bin_size_s=0.1,
+        trials={"start": np.array(starts), "end": np.array(starts) + 0.5},
+    )
+
+
+def test_rows_of_counts_hold_the_bins_of_their_trials(tmp_path: Path) -> None:
+    several = counted([0.3, 1.0, 2.4], 400)
+    write_rows(several, tmp_path)
+    table = parquet.read_table(tmp_path / "data" / "train-00000-of-00001.parquet").to_pylist()
+    for first, row in zip((3, 10, 24), table, strict=True):
+        parts = (row[f"spikes_sparse_{name}"] for name in ("data", "indices", "indptr"))
+        found = csr_array(tuple(parts), row["spikes_sparse_shape"]).toarray()
+        np.testing.assert_array_equal(found, several.counts.values[first : first + 5])
+    many = counted([0.3], 400)
+    many.counts.values = many.counts.values.astype(np.int64) * 100
+    write_rows(many, tmp_path / "many")
+    (row,) = parquet.read_table(tmp_path / "many" / "data").to_pylist()
+    assert max(row["spikes_sparse_data"]) == many.counts.values[3:8].max() > 255
+
+
+def test_rows_of_trials_that_were_not_recorded_whole_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1 trials have bins in which no counts were"):
+        write_rows(counted([0.3, 3.8], 3), tmp_path)

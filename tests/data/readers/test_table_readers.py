@@ -237,7 +237,7 @@ BINNED: dict[str, tuple[Callable[[Arrays, Mapping], object], str]] = {
     "no counts": (without("x"), "unknown (array|variable) of .* 'x'"),
     "no activity": (say("counts", None), "give one of spikes, counts and traces"),
     "two activities": (say("traces", "x"), "found counts and traces"),
-    "unknown key": (say("bins", 3), "known keys are session"),
+    "unknown key": (say("bins", 3), "unknown key in .*did you mean 'bin_size_s'.*known: session"),
     "no width": (say("bin_size_s", None), "bin_size_s is missing"),
     "negative width": (say("bin_size_s", -1), "says bin_size_s"),
     "transposed": (change("x", lambda v: v.T), "if it is transposed, state its axes"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,19 +14,12 @@ class Features:
     """Features of one recording.
 
     Attributes:
-        values: ``(T, D)``, finite; where nothing is known the column's median in this recording,
-            0 if the recording knows nothing of the column.
-        valid: Where something is known, ``(T, D)``.
+        values: ``(T, D)`` float32; NaN where nothing is known.
         names: One per column.
     """
 
     values: Float[np.ndarray, "T D"]
-    valid: Bool[np.ndarray, "T D"]
     names: tuple[str, ...]
-
-    def measured(self) -> Float[np.ndarray, "T D"]:
-        """The values, NaN where nothing is known."""
-        return np.where(self.valid, self.values, np.float32(np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +50,8 @@ def join_blocks(blocks: Sequence[Block], symmetric: bool) -> Features:
     """
     parts = [_extremes(block) if symmetric else _listed(block) for block in blocks]
     values = np.concatenate([values for _, values in parts], axis=1)
-    valid = np.isfinite(values)
     return Features(
-        values=np.where(valid, values, _medians(values)).astype(np.float32),
-        valid=valid,
+        values=np.where(np.isfinite(values), values, np.nan).astype(np.float32),
         names=tuple(name for names, _ in parts for name in names),
     )
 
@@ -81,10 +72,3 @@ def _listed(block: Block) -> tuple[tuple[str, ...], Float[np.ndarray, "T F"]]:
     if animals == 1:
         return block.names, values
     return tuple(f"{name}.{i}" for i in range(animals) for name in block.names), values
-
-
-def _medians(values: Float[np.ndarray, "T D"]) -> Float[np.ndarray, " D"]:
-    """Median of what is known of every column, 0 where nothing is."""
-    seen = np.isfinite(values)
-    known = [column[mask] for column, mask in zip(values.T, seen.T, strict=True)]
-    return np.array([np.median(one) if len(one) else 0.0 for one in known])

@@ -42,7 +42,7 @@ def compute_features(recording: np.ndarray, options: FeatureOptions) -> Features
         options: What to compute.
 
     Returns:
-        Finite features, and where they are known.
+        Features, NaN where they are not known.
 
     Raises:
         UserError: The array has another shape, or not the keypoints that the options name.
@@ -53,8 +53,9 @@ def compute_features(recording: np.ndarray, options: FeatureOptions) -> Features
         features = _of_pose(_as_pose(recording), options)
     if options.standardise != "recording":
         return features
-    own = Standardiser.fit([features.measured()])
-    return replace(features, values=own.apply(features.measured()))
+    standard = Standardiser.fit([features.values]).apply(features.values)
+    known = np.isfinite(features.values)
+    return replace(features, values=np.where(known, standard, np.float32(np.nan)))
 
 
 def _of_signals(signals: Float[np.ndarray, "T D"], options: FeatureOptions) -> Features:
@@ -66,7 +67,7 @@ def _of_signals(signals: Float[np.ndarray, "T D"], options: FeatureOptions) -> F
             f"{signals.shape}; give (frames, keypoints, 2 or 3), or choose one of "
             f"{', '.join(DIFFERENCES)}"
         )
-    filled, _ = interpolate(signals, options.fill_limit)
+    filled = interpolate(signals, options.fill_limit)
     missing = _missing_blocks(~np.isfinite(signals)[:, None], options.validity is True)
     names = numbered("x", signals.shape[1])
     return join_blocks([*_differences(filled[:, None], names, kind), *missing], symmetric=False)
@@ -80,7 +81,7 @@ def _of_pose(pose: Float[np.ndarray, "T A P C"], options: FeatureOptions) -> Fea
     points = keep_visible(pose[:, :, used], options.min_likelihood)
     points = track_animals(points) if symmetric else points
     lost = np.isnan(points[..., 0])
-    filled, _ = interpolate(points, options.fill_limit)
+    filled = interpolate(points, options.fill_limit)
     blocks = _pose_blocks(filled, tuple(used.index(i) for i in axis), options)
     return join_blocks([*blocks, *_missing_blocks(lost, options.validity is not False)], symmetric)
 

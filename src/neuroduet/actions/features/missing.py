@@ -23,9 +23,7 @@ def keep_visible(pose: Float[np.ndarray, "T A P C"], min_likelihood: float) -> n
     return np.where(seen[..., None], points, np.nan)
 
 
-def interpolate(
-    values: Float[np.ndarray, "T ..."], limit: int
-) -> tuple[Float[np.ndarray, "T ..."], Bool[np.ndarray, "T ..."]]:
+def interpolate(values: Float[np.ndarray, "T ..."], limit: int) -> Float[np.ndarray, "T ..."]:
     """Fill short gaps linearly; before the first and after the last value hold it.
 
     A gap is filled as a whole or not at all: half of a long gap would be a guess with an edge.
@@ -35,13 +33,12 @@ def interpolate(
         limit: Longest gap to fill (frames).
 
     Returns:
-        The values, NaN in gaps that are too long, and where there is a value now.
+        The values, NaN in gaps that are too long.
     """
     flat = values.reshape(len(values), int(np.prod(values.shape[1:]))).astype(float)
     for column in flat.T:
         column[:] = _filled(column, limit)
-    filled = flat.reshape(values.shape)
-    return filled, np.isfinite(filled)
+    return flat.reshape(values.shape)
 
 
 def _filled(column: Float[np.ndarray, " T"], limit: int) -> Float[np.ndarray, " T"]:

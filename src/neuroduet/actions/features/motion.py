@@ -42,15 +42,6 @@ def compute_acceleration(
     return compute_velocity(compute_velocity(values, span), span)
 
 
-def compute_motion_energy(values: Float[np.ndarray, "T ..."]) -> Float[np.ndarray, "T ..."]:
-    """Absolute change since the frame before.
-
-    >>> compute_motion_energy(np.array([1.0, 4.0, 2.0]))
-    array([0., 3., 2.])
-    """
-    return np.abs(compute_velocity(values))
-
-
 def compute_speed(points: Float[np.ndarray, "T *A 2"], span: int = 1) -> Float[np.ndarray, "T *A"]:
     """Length of the velocity of points, per frame."""
     return np.linalg.norm(compute_velocity(points, span), axis=-1)

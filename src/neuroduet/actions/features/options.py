@@ -33,7 +33,7 @@ class FeatureOptions(ModelOptions):
         wavelets: Periods (frames) at which the amplitude of Morlet wavelets of the speeds is
             added.
         standardise: By mean and standard deviation of the ``training`` recordings, of every
-            ``recording`` itself (as published), or ``none``.
+            ``recording`` itself (as published), or ``none``: what is missing then reads 0.
     """
 
     kind: Kind = "auto"

@@ -17,7 +17,8 @@ class Standardiser:
 
     Attributes:
         mean: Mean of every column, ``(D,)``.
-        scale: Population standard deviation; 1 for a constant column, which is only centred.
+        scale: Population standard deviation; 1 for a constant column, which is only centred, and
+            infinite for one that nobody knows, which stays 0 wherever it turns up.
     """
 
     mean: Float[np.ndarray, " D"]
@@ -41,7 +42,8 @@ class Standardiser:
         scale = np.sqrt(squares / np.maximum(count, 1))
         # Rounding leaves a constant column a deviation that is tiny beside its mean, not zero.
         varies = scale > 1e-6 * np.abs(mean)
-        return Standardiser(mean=mean, scale=np.where(varies, scale, 1.0))
+        known = np.where(varies, scale, 1.0)
+        return Standardiser(mean=mean, scale=np.where(count > 0, known, np.inf))
 
     @staticmethod
     def identity(size: int) -> Standardiser:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -90,10 +92,12 @@ class Climbed(NamedTuple):
     Attributes:
         parameters: The model.
         objectives: Log-likelihood plus log-prior, iteration by iteration.
+        converged: Whether the last iteration gained no more than the tolerance.
     """
 
     parameters: Parameters
     objectives: list[float]
+    converged: bool
 
 
 def make_prior(stream: Stream, n_states: int, options: HMMOptions) -> Prior:
@@ -114,14 +118,7 @@ def total_moments(stream: Stream, weights: Callable[[int, int], np.ndarray]) -> 
         _weighted_moments(stream, begin, weights(begin, min(begin + PORTION, len(stream.values))))
         for begin in range(0, len(stream.values), PORTION)
     )
-    return _summed(parts)
-
-
-def _summed(parts: Iterator[Moments]) -> Moments:
-    total = next(parts)
-    for part in parts:
-        total = total + part
-    return total
+    return reduce(add, parts)
 
 
 def _weighted_moments(stream: Stream, begin: int, weights: Float[np.ndarray, "T K"]) -> Moments:
@@ -218,6 +215,6 @@ def climb(
         if len(objectives) > 1:
             gain = objectives[-1] - objectives[-2]
             if gain <= options.tolerance * len(stream.values):
-                break
+                return Climbed(parameters, objectives, converged=True)
         parameters = maximise_all(found, prior, stream.components)
-    return Climbed(parameters, objectives)
+    return Climbed(parameters, objectives, converged=False)

@@ -55,11 +55,13 @@ class Claimed(NamedTuple):
         parameters: The model.
         owners: Class of each state, :data:`FREE` for none; ``(K,)``.
         objective: Log-likelihood of all recordings, labels included, plus the log-prior.
+        converged: See :class:`~neuroduet.actions.hmm.fitting.Climbed`.
     """
 
     parameters: Parameters
     owners: Int[np.ndarray, " K"]
     objective: float
+    converged: bool
 
 
 def codes(frames: Frames, n_classes: int) -> Int[np.ndarray, " T"]:
@@ -173,7 +175,8 @@ def _claimed(
 ) -> Claimed:
     table = evidence(owners, n_classes, options.weak_trust)
     total = expect(stream, parameters, table).log_likelihood
-    return Claimed(parameters, owners, total + log_prior_density(parameters, prior))
+    objective = total + log_prior_density(parameters, prior)
+    return Claimed(parameters, owners, objective, converged=False)
 
 
 def fit_labelled(
@@ -204,7 +207,7 @@ def fit_labelled(
     for one in starts:
         table = evidence(one.owners, n_classes, options.weak_trust)
         ended = climb(stream, one.parameters, prior, options, step, table)
-        ends.append(Claimed(ended.parameters, one.owners, ended.objectives[-1]))
+        ends.append(Claimed(ended.parameters, one.owners, ended.objectives[-1], ended.converged))
     return max(ends, key=lambda one: one.objective)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,18 @@ from neuroduet.actions.hmm.fitting import (
 )
 from neuroduet.actions.hmm.gaussian import Emissions
 from neuroduet.actions.hmm.inference import viterbi
-from neuroduet.actions.hmm.labelled import codes, fit_labelled, state_classes
-from neuroduet.actions.hmm.options import HMMOptions
+from neuroduet.actions.hmm.labelled import Claimed, codes, fit_labelled, state_classes
+from neuroduet.actions.hmm.options import ARHMMOptions, HMMOptions
 from neuroduet.actions.hmm.projection import Projection, fit_projection
 from neuroduet.actions.hmm.starts import clustered
 from neuroduet.actions.model import Arrays, Report
+
+log = logging.getLogger(__name__)
+
+STOPPED = (
+    "the hidden Markov model was still improving when its %d iterations ended; allow it more, "
+    "e.g. iterations=%d"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +121,10 @@ def restore(arrays: Arrays, options: HMMOptions) -> HiddenMarkov:
     )
 
 
-def fit_chain(
+def fit(
     frames: Sequence[Frames],
     n_classes: int,
     options: HMMOptions,
-    order: int,
     seed: int,
     report: Report,
 ) -> HiddenMarkov:
@@ -127,7 +134,6 @@ def fit_chain(
         frames: Recordings, labelled or not.
         n_classes: Number of classes; of states, if no frame has a label.
         options: Of the model.
-        order: Earlier frames that predict a frame; 0 for none.
         seed: Of the starts.
         report: Told the log-likelihood per frame after each iteration.
     """
@@ -138,21 +144,28 @@ def fit_chain(
         options.whiten,
     )
     known = [codes(one, n_classes) for one in frames]
+    order = options.order if isinstance(options, ARHMMOptions) else 0
     stream = join([projection.apply(one.features) for one in frames], order, known)
     rng = np.random.default_rng(seed)
+    found: Climbed | Claimed
     if not stream.codes.any():
         step = _counting(report, options.restarts * options.iterations, len(stream.values))
         prior = make_prior(stream, n_classes, options)
-        parameters = fit_unlabelled(stream, n_classes, prior, options, rng, step).parameters
+        found = fit_unlabelled(stream, n_classes, prior, options, rng, step)
         classes = np.eye(n_classes)
     else:
         step = _counting(report, 2 * options.restarts * options.iterations, len(stream.values))
         n_states = n_classes * options.states_per_class + options.free_states
         prior = make_prior(stream, n_states, options)
-        claimed = fit_labelled(stream, n_classes, prior, options, rng, step)
-        parameters, classes = claimed.parameters, state_classes(stream, claimed, n_classes)
+        found = fit_labelled(stream, n_classes, prior, options, rng, step)
+        classes = state_classes(stream, found, n_classes)
+    if not found.converged:
+        log.warning(STOPPED, options.iterations, 2 * options.iterations)
     return HiddenMarkov(
-        projection=projection, parameters=parameters, classes=classes, decoding=options.decoding
+        projection=projection,
+        parameters=found.parameters,
+        classes=classes,
+        decoding=options.decoding,
     )
 
 

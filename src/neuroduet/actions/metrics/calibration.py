@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from neuroduet.actions.metrics.ratios import ratio
 from neuroduet.types import UNLABELLED
 
 LOWEST_PROBABILITY = 1e-12
@@ -63,7 +64,7 @@ def expected_calibration_error(counts: Real[np.ndarray, "*n bins 3"]) -> Float[n
         counts: Of :func:`confidence_counts`, summed over recordings.
     """
     gaps = np.abs(counts[..., 1] - counts[..., 2]).sum(-1)
-    return _over_frames(gaps, counts[..., 0].sum(-1))
+    return ratio(gaps, counts[..., 0].sum(-1))
 
 
 def penalties(
@@ -85,15 +86,9 @@ def penalties(
 
 def log_loss(sums: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
     """Mean of minus the log of the probability of the true class, in nats."""
-    return _over_frames(sums[..., 1], sums[..., 0])
+    return ratio(sums[..., 1], sums[..., 0])
 
 
 def brier(sums: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
     """Mean over frames of the squared error summed over classes, 0 to 2."""
-    return _over_frames(sums[..., 2], sums[..., 0])
-
-
-def _over_frames(
-    total: np.ndarray | np.float64 | np.int64, frames: np.ndarray | np.float64 | np.int64
-) -> np.ndarray:
-    return np.asarray(np.where(frames > 0, total / np.maximum(frames, 1), np.nan))
+    return ratio(sums[..., 2], sums[..., 0])

@@ -10,12 +10,11 @@ that mean nothing: compare with the same states shuffled, or match on other reco
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.optimize import linear_sum_assignment
 
+from neuroduet.actions.metrics.ratios import ratio
 from neuroduet.types import UNLABELLED
 
 
@@ -32,12 +31,6 @@ def match_one_to_one(counts: Real[np.ndarray, "K J"]) -> Int[np.ndarray, " state
     mapping = np.full(counts.shape[1] - 1, UNLABELLED)
     mapping[states] = classes
     return mapping
-
-
-def match_many_to_one(counts: Real[np.ndarray, "K J"]) -> Int[np.ndarray, " states"]:
-    """Most frequent class of each state; unlabelled for states never seen on a labelled frame."""
-    seen = counts[:, :-1].sum(0) > 0
-    return np.where(seen, counts[:, :-1].argmax(0), UNLABELLED)
 
 
 def relabel(
@@ -62,49 +55,30 @@ def matched_counts(counts: Real[np.ndarray, "*n K J"]) -> Real[np.ndarray, "*n K
 def one_to_one_accuracy(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
     """Fraction of frames right after the best one-to-one matching; nan without a scored frame."""
     hits = np.trace(matched_counts(counts), axis1=-2, axis2=-1)
-    return _safe(hits, counts.sum((-2, -1)), np.nan)
+    return ratio(hits, counts.sum((-2, -1)))
 
 
 def many_to_one_accuracy(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
     """Fraction of frames right when each state takes its most frequent class."""
-    return _safe(counts[..., :-1].max(-2, initial=0).sum(-1), counts.sum((-2, -1)), np.nan)
+    return ratio(counts[..., :-1].max(-2, initial=0).sum(-1), counts.sum((-2, -1)))
 
 
 def homogeneity(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
     """How far a state tells the class: 1 - H(class | state) / H(class); 1 with one class."""
     classes, _, shared = _information(counts)
-    return _scored(counts, _safe(shared, classes, 1.0))
+    return _scored(counts, ratio(shared, classes, 1.0))
 
 
 def completeness(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
     """How far a class tells the state: 1 - H(state | class) / H(state); 1 with one state."""
     _, states, shared = _information(counts)
-    return _scored(counts, _safe(shared, states, 1.0))
+    return _scored(counts, ratio(shared, states, 1.0))
 
 
 def v_measure(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
-    """Harmonic mean of homogeneity and completeness."""
+    """Harmonic mean of both: the mutual information over the mean of the entropies."""
     a, b = homogeneity(counts), completeness(counts)
-    return _scored(counts, _safe(2 * a * b, a + b, 0.0))
-
-
-def normalised_mutual_information(
-    counts: Real[np.ndarray, "*n K J"],
-    average: Literal["arithmetic", "geometric"] = "arithmetic",
-) -> Float[np.ndarray, "*n"]:
-    """Information states and classes share, over the mean of their entropies.
-
-    Args:
-        counts: True classes by states, ``(..., K, states + 1)``.
-        average: Mean of the two entropies; with the arithmetic one this is :func:`v_measure`.
-
-    Returns:
-        0 (independent) to 1 (the same partition); 1 if both are one group; nan without a frame.
-    """
-    classes, states, shared = _information(counts)
-    mean = (classes + states) / 2 if average == "arithmetic" else np.sqrt(classes * states)
-    one_group = np.asarray(classes + states <= 0, float)
-    return _scored(counts, _safe(shared, mean, one_group))
+    return _scored(counts, ratio(2 * a * b, a + b, 0.0))
 
 
 def adjusted_rand(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
@@ -112,9 +86,9 @@ def adjusted_rand(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]
     frames = counts.sum((-2, -1))
     joined = _pairs(counts).sum((-2, -1))
     by_class, by_state = _pairs(counts.sum(-1)).sum(-1), _pairs(counts.sum(-2)).sum(-1)
-    expected = _safe(by_class * by_state, _pairs(frames), 0.0)
+    expected = ratio(by_class * by_state, _pairs(frames), 0.0)
     most = (by_class + by_state) / 2
-    return _scored(counts, _safe(joined - expected, most - expected, 1.0))
+    return _scored(counts, ratio(joined - expected, most - expected, 1.0))
 
 
 def _information(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,16 +106,6 @@ def _entropy(share: np.ndarray) -> np.ndarray:
 
 def _pairs(n: np.ndarray | np.float64 | np.int64) -> np.ndarray:
     return np.asarray(n * (n - 1) / 2)
-
-
-def _safe(
-    part: np.ndarray | np.float64 | np.int64,
-    whole: np.ndarray | np.float64 | np.int64,
-    otherwise: float | np.ndarray,
-) -> np.ndarray:
-    """Quotient, or another value where the whole is nothing."""
-    known = np.asarray(whole > 0)
-    return np.asarray(np.where(known, part / np.where(known, whole, 1), otherwise))
 
 
 def _scored(counts: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from neuroduet.actions.metrics.ratios import ratio
 from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
 
@@ -73,31 +74,31 @@ def confusion(counts: Real[np.ndarray, "K J"], normalise: bool = False) -> Real[
 def precision(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n K"]:
     """Fraction of the frames claimed for each class that are of it; nan if none was claimed."""
     hits, _, claimed = _totals(counts)
-    return _ratio(hits, claimed)
+    return ratio(hits, claimed)
 
 
 def recall(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n K"]:
     """Fraction of the frames of each class that were found; nan for a class that never occurs."""
     hits, true, _ = _totals(counts)
-    return _ratio(hits, true)
+    return ratio(hits, true)
 
 
 def f1(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n K"]:
     """Harmonic mean of precision and recall of each class; nan for a class that never occurs."""
     hits, true, claimed = _totals(counts)
-    return _ratio(2 * hits, np.where(true > 0, true + claimed, 0))
+    return ratio(2 * hits, np.where(true > 0, true + claimed, 0))
 
 
 def iou(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n K"]:
     """Frames that are and were called a class / that are or were; nan if it never occurs."""
     hits, true, claimed = _totals(counts)
-    return _ratio(hits, np.where(true > 0, true + claimed - hits, 0))
+    return ratio(hits, np.where(true > 0, true + claimed - hits, 0))
 
 
 def accuracy(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "*n"]:
     """Fraction of scored frames predicted correctly; nan without a scored frame."""
     hits, true, _ = _totals(counts)
-    return _ratio(hits.sum(-1), true.sum(-1))
+    return ratio(hits.sum(-1), true.sum(-1))
 
 
 def macro_f1(
@@ -136,7 +137,7 @@ def balanced_accuracy(counts: Real[np.ndarray, "*n K J"]) -> Float[np.ndarray, "
 def mean_of_present(values: Float[np.ndarray, "*n K"]) -> Float[np.ndarray, "*n"]:
     """Mean over the last axis of what is a number; nan where nothing is."""
     present = ~np.isnan(values)
-    return _ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
+    return ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
 
 
 def _totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,11 +145,3 @@ def _totals(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     square = counts[..., : counts.shape[-2]]
     hits = np.diagonal(square, axis1=-2, axis2=-1)
     return hits, counts.sum(-1), square.sum(-2)
-
-
-def _ratio(
-    part: np.ndarray | np.float64 | np.int64, whole: np.ndarray | np.float64 | np.int64
-) -> np.ndarray:
-    """Quotient, nan where the whole is nothing."""
-    known = whole > 0
-    return np.asarray(np.where(known, part / np.where(known, whole, 1), np.nan))

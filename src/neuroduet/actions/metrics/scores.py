@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from neuroduet.actions.metrics.frames import mean_of_present
 from neuroduet.actions.metrics.inputs import (
     Labels,
     Probabilities,
@@ -224,7 +225,7 @@ def _table(
         draws = np.stack([measure.metric(s[measure.statistic].sum(0)) for s in shuffled])
         columns = {
             **found._asdict(),
-            "null_shuffled": _mean_of_defined(draws),
+            "null_shuffled": mean_of_present(np.moveaxis(draws, 0, -1)),
             "null_constant": measure.metric(constant[measure.statistic].sum(0)),
             "n": measure.size(own.sum(0)).astype(int),
         }
@@ -241,13 +242,6 @@ def _interval(statistics: np.ndarray, measure: Measure, seed: int | None) -> Int
         return bootstrap(statistics, measure.metric, seed=seed)
     value = measure.metric(statistics.sum(0))
     return Interval(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
-
-
-def _mean_of_defined(draws: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is a number; nan where nothing is."""
-    defined = ~np.isnan(draws)
-    total = np.where(defined, draws, 0.0).sum(0)
-    return np.where(defined.any(0), total / np.maximum(defined.sum(0), 1), np.nan)
 
 
 def _classes(measure: Measure, names: Sequence[str]) -> Sequence[str]:

@@ -22,11 +22,6 @@ SLOPE = 0.05
 """Of the leaky rectifier below zero, as published."""
 
 
-def zero_extended(x: Float[Tensor, "B T D"], frames: int) -> Float[Tensor, "B _ D"]:
-    """Add frames of zeros on both sides."""
-    return functional.pad(x, (0, 0, frames, frames))
-
-
 class Backbone(nn.Module):
     """Features to hidden states.
 
@@ -45,7 +40,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T H"]:
         """Hidden states of all frames; nothing but zeros lies around them."""
-        return self.core(zero_extended(x, self.pad))
+        return self.core(functional.pad(x, (0, 0, self.pad, self.pad)))
 
 
 class NormedConv(nn.Module):

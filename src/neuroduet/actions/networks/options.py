@@ -23,7 +23,8 @@ class NetworkOptions(ModelOptions):
         steps: Training steps; ``None``: such that every frame is seen about ``epochs`` times,
             within bounds that keep small data from being learnt too little and large data too
             long.
-        epochs: How often a frame is seen, where ``steps`` is ``None``.
+        epochs: How often a frame is seen, where ``steps`` is ``None``; there are at least 300
+            steps and at most 3,000 all the same.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Of AdamW.
         average: Decay of the running mean of the weights, which is what predicts; 0 uses the last

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -120,7 +120,8 @@ def restore(arrays: Arrays, options: NetworkOptions) -> Networks:
     # Building draws weights that are overwritten; nobody's random numbers should notice.
     with torch.random.fork_rng(devices=[]):
         wide = inputs * (1 + 2 * len(options.windows))
-        networks = [build(options, wide, _all_seen(n_classes)) for _ in range(options.members)]
+        seen = torch.ones(n_classes, dtype=torch.bool)
+        networks = [build(options, wide, seen) for _ in range(options.members)]
     for index, network in enumerate(networks):
         _load(network, arrays, f"{index}.")
     return as_predictor(networks, inputs, options)
@@ -143,7 +144,3 @@ def _groups(
     padded = functional.pad(features, (0, 0, pad, pad + beyond))
     pieces = padded.unfold(0, size + 2 * pad, size).transpose(1, 2)
     yield from pieces.split(max(1, GROUP_FRAMES // size))
-
-
-def _all_seen(n_classes: int) -> Bool[Tensor, " K"]:
-    return torch.ones(n_classes, dtype=torch.bool)

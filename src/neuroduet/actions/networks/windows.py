@@ -17,6 +17,9 @@ from torch import Tensor
 from neuroduet.actions.frames import Frames
 from neuroduet.types import UNLABELLED
 
+FEWEST_HELD = 8
+"""Held-out windows below which their loss says little."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
@@ -164,10 +167,6 @@ def hold_out(
     if len(after) < len(before) or bool((2 * after < before).any()):
         return data, starts[:0]
     return replace(data, labels=left), chosen
-
-
-FEWEST_HELD = 8
-"""Held-out windows below which their loss says little."""
 
 
 def _weak(one: Frames) -> np.ndarray:

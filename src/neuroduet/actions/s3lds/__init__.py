@@ -7,37 +7,30 @@ unsupervised, and semi-supervised learning paradigms", 2024.
 """
 
 from neuroduet.actions.model import Family
-from neuroduet.actions.s3lds.fitted import (
-    FittedLatentModel,
-    Generated,
-    fit_gmdgm,
-    fit_s3lds,
-    fit_slds,
-    restore_gmdgm,
-    restore_s3lds,
-)
+from neuroduet.actions.s3lds.fitted import fit, fit_slds, restore
 from neuroduet.actions.s3lds.options import GMDGMOptions, SLDSOptions, SwitchingOptions
 
 S3LDS = Family(
     options=SwitchingOptions,
-    fit=fit_s3lds,
-    restore=restore_s3lds,
+    fit=fit,
+    restore=restore,
     needs_labels=True,
     uses_unlabelled=True,
 )
 SLDS = Family(
     options=SLDSOptions,
     fit=fit_slds,
-    restore=restore_s3lds,
+    restore=restore,
     needs_labels=False,
     uses_unlabelled=True,
+    uses_labels=False,
 )
 GMDGM = Family(
     options=GMDGMOptions,
-    fit=fit_gmdgm,
-    restore=restore_gmdgm,
+    fit=fit,
+    restore=restore,
     needs_labels=True,
     uses_unlabelled=True,
 )
 
-__all__ = ["GMDGM", "S3LDS", "SLDS", "FittedLatentModel", "Generated"]
+__all__ = ["GMDGM", "S3LDS", "SLDS"]

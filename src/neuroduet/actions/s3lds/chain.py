@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FLOOR = 1e-300
-"""What a sum of probabilities is at least, so that its logarithm is finite."""
+FAINT = 1e-200
+"""A sum of probabilities below this may lack terms that were too small for floating point."""
 
 
 def log_product(
@@ -24,7 +24,22 @@ def log_product(
     """Logarithm of the product of matrices given by their logarithms."""
     rows, columns = left.amax(-1, keepdim=True), right.amax(-2, keepdim=True)
     product = (left - rows).exp() @ (right - columns).exp()
-    return product.clamp_min(FLOOR).log() + rows + columns
+    logs = product.log() + rows + columns
+    lost = (product < FAINT).flatten(-2).any(-1)
+    if lost.any():
+        pair = (one.expand(*lost.shape, *one.shape[-2:])[lost] for one in (left, right))
+        logs[lost] = _log_product_term_by_term(*pair)
+    return logs
+
+
+def _log_product_term_by_term(
+    left: Float[Tensor, "N I J"], right: Float[Tensor, "N J K"]
+) -> Float[Tensor, "N I K"]:
+    """The same, however far apart the logarithms are; much slower."""
+    total = left[..., :1] + right[:, :1]
+    for j in range(1, left.shape[-1]):
+        total = torch.logaddexp(total, left[..., j : j + 1] + right[:, j : j + 1])
+    return total
 
 
 def running_products(log_steps: Float[Tensor, "T K K"]) -> Float[Tensor, "T K K"]:

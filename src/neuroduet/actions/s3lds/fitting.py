@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 from neuroduet.actions.frames import Frames
 from neuroduet.actions.model import Report
 from neuroduet.actions.s3lds.inference import Inferred
-from neuroduet.actions.s3lds.network import Network, SwitchingNetwork
+from neuroduet.actions.s3lds.network import Network, SwitchingNetwork, build
 from neuroduet.actions.s3lds.options import LatentOptions, SwitchingOptions
 from neuroduet.actions.s3lds.posterior import class_posterior
 from neuroduet.actions.s3lds.start import (
@@ -25,8 +25,6 @@ from neuroduet.actions.s3lds.start import (
     trust_in_dynamics,
 )
 from neuroduet.actions.s3lds.windows import Tape, lay_out, sampler
-
-Make = Callable[[int, int, int], Network]
 
 PASSES = 100
 """Passes over the data, where the number of steps is not given."""
@@ -58,7 +56,6 @@ def n_steps(frames: int, options: LatentOptions) -> int:
 
 
 def fit_network(
-    make: Make,
     frames: Sequence[Frames],
     classes: int,
     options: LatentOptions,
@@ -68,7 +65,6 @@ def fit_network(
     """Make a network and train it.
 
     Args:
-        make: Makes it from the numbers of features, classes and latents.
         frames: Recordings.
         classes: Number of classes, extra ones included.
         options: Options.
@@ -83,7 +79,7 @@ def fit_network(
     # The caller's own random numbers must not depend on what is fitted.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        network = make(len(directions), classes, len(deviations))
+        network = build(options, len(directions), classes, len(deviations))
         if options.start == "components":
             start_at_components(network, directions, deviations)
         if isinstance(network, SwitchingNetwork) and network.options.posterior == "smoothed":

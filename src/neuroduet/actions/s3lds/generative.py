@@ -37,11 +37,8 @@ def map_between(inputs: int, outputs: int, hidden: int) -> nn.Module:
     )
 
 
-class ClassVariances(nn.Linear):
-    """Log-variance of the latents under each class: a linear map of the class's indicator."""
-
-    def __init__(self, classes: int, latents: int) -> None:
-        super().__init__(classes, latents)
+class PerClass(nn.Linear):
+    """One vector for every class: a linear map of the class's indicator."""
 
     def table(self) -> Float[Tensor, "K M"]:
         """One row per class."""
@@ -58,12 +55,8 @@ class Mixture(nn.Module):
 
     def __init__(self, classes: int, latents: int) -> None:
         super().__init__()
-        self.means = nn.Linear(classes, latents)
-        self.log_variances = ClassVariances(classes, latents)
-
-    def mean_table(self) -> Float[Tensor, "K M"]:
-        """One row per class."""
-        return self.means.weight.T + self.means.bias
+        self.means = PerClass(classes, latents)
+        self.log_variances = PerClass(classes, latents)
 
 
 class SwitchingDynamics(nn.Module):
@@ -96,7 +89,7 @@ class SwitchingDynamics(nn.Module):
         self.memory = nn.Parameter(torch.zeros(classes, classes)) if remember else None
         self.transition = map_between(latents, classes, transition_hidden)
         self.step = map_between(latents, classes * latents, dynamics_hidden)
-        self.log_variances = ClassVariances(classes, latents)
+        self.log_variances = PerClass(classes, latents)
 
     def log_transitions(self, before: Float[Tensor, "*N J M"]) -> Float[Tensor, "*N J K"]:
         """Log-probability of the next class (K), from the latents under each class before (J)."""

@@ -122,8 +122,7 @@ def label_transition(
         labels: Labels of the frames.
         mask: Frames that count.
     """
-    chosen = log_prior.gather(2, labels.clamp_min(0)[..., None])[..., 0]
-    return masked_mean(-chosen, mask & (labels != UNLABELLED))
+    return classification(log_prior, torch.where(mask, labels, UNLABELLED))
 
 
 def transition_kl(

@@ -56,7 +56,10 @@ class MixtureNetwork(nn.Module):
         shares = loss.responsibilities(log_q.exp(), batch.labels)
         z = sample(seen.mean, seen.log_variance)
         costs = loss.gaussian_kl(
-            seen.mean, seen.log_variance, self.prior.mean_table(), self.prior.log_variances.table()
+            seen.mean,
+            seen.log_variance,
+            self.prior.means.table(),
+            self.prior.log_variances.table(),
         )
         surprise = loss.categorical_kl(log_q, torch.zeros_like(log_q).log_softmax(-1))
         return {
@@ -172,6 +175,13 @@ class SwitchingNetwork(nn.Module):
 
 
 Network = MixtureNetwork | SwitchingNetwork
+
+
+def build(options: LatentOptions, features: int, classes: int, latents: int) -> Network:
+    """The network that the options are of, freshly initialised from torch's generator."""
+    if isinstance(options, SwitchingOptions):
+        return SwitchingNetwork(features, classes, latents, options)
+    return MixtureNetwork(features, classes, latents, options)
 
 
 def shared_terms(

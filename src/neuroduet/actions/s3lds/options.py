@@ -32,7 +32,7 @@ class LatentOptions(ModelOptions):
         strong: Weight of the labels' cross-entropy.
         weak: Weight of the cross-entropy of weak labels where there are no others.
         reconstruction: Weight of the reconstruction.
-        class_kl: Weight of what the classes cost, in frames without label.
+        class_kl: Weight of what the classes cost, in frames without label (GM-DGM: in all).
         latent_kl: Weight of what the latents cost.
         balance: Weight of a term that keeps all classes in use; against collapse to one.
         window: Frames of a training window, besides its context.

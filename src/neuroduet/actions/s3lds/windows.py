@@ -87,7 +87,8 @@ def lay_out(frames: Sequence[Frames], classes: int, window: int, pad: int) -> Ta
         pad: Frames of context at both ends of a window.
     """
     lengths = [len(one.features) for one in frames]
-    room = [max(length, window) + pad for length in lengths]
+    # Without context a zero still keeps the last frame of one from the first of the next.
+    room = [max(length, window) + max(pad, 1) for length in lengths]
     begins = pad + np.cumsum([0, *room[:-1]])
     total = pad + sum(room)
     spans = tuple((int(b), int(b) + n) for b, n in zip(begins, lengths, strict=True))

@@ -17,13 +17,14 @@ from torch_brain.data import (
     SubjectDescription,
 )
 
+from neuroduet.data.columns import SERIES
 from neuroduet.data.readers.alf_files import LONGEST_S
 from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import ReadOptions, RegionLevel
 from neuroduet.data.readers.regions import UNKNOWN, rename_regions
-from neuroduet.data.schema import SERIES, find_problems
+from neuroduet.data.schema import find_problems
 from neuroduet.errors import UserError, unknown
-from neuroduet.types import BehaviourKind, Per
+from neuroduet.types import BehaviourKind, Per, is_region
 
 SLACK_S = 600.0
 """Behaviour may be recorded this much before and after the spikes."""
@@ -67,6 +68,28 @@ def region_columns(names: Sequence[str], level: RegionLevel) -> dict[str, np.nda
     levels: tuple[RegionLevel, ...] = get_args(RegionLevel)
     columns = {f"region_{one}": rename_regions(known, one)[0] for one in levels}
     return {"region": columns[f"region_{level}"], **columns}
+
+
+def regions_said(names: Sequence[str], level: str) -> str:
+    """How many regions units are in, and how many units are in none; empty if all are.
+
+    Args:
+        names: Region of each unit.
+        level: What names them.
+
+    Example:
+        >>> regions_said(["CA1", "VISp", "root"], "beryl")
+        '2 (beryl); 1 of 3 units in none (root)'
+    """
+    known = set(filter(is_region, names))
+    astray = [name for name in names if not is_region(name)]
+    if not known:
+        return ""
+    said = f"{len(known)} ({level})"
+    if not astray:
+        return said
+    words = ", ".join(sorted(set(filter(None, astray)))) or "no name"
+    return f"{said}; {len(astray)} of {len(names)} units in none ({words})"
 
 
 def require_unit_ids(ids: Shaped[np.ndarray, " N"], source: str) -> None:
@@ -247,7 +270,8 @@ def assemble(
     present = dict(groups)
     if events is not None:
         present["spikes"] = IrregularTimeSeries(**events, domain=domain)
-    described: dict[str, Any] = {"behaviours": offer_table(offers)} if offers else {}
+    # Without a table, whatever looks like a behaviour would be offered, left out or not.
+    described: dict[str, Any] = {"behaviours": offer_table(offers)}
     if subject:
         described["subject"] = SubjectDescription(id=ascii_text(subject))
     recording = Data(session=SessionDescription(id=session), domain=domain, **described, **present)

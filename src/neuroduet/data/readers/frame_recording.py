@@ -16,6 +16,7 @@ from torch_brain.data import (
     SubjectDescription,
 )
 
+from neuroduet.data.binning import typical_step
 from neuroduet.data.readers.label_track import LabelTrack
 from neuroduet.data.readers.pose_tracks import PoseTracks
 from neuroduet.data.schema import check
@@ -65,7 +66,7 @@ def frame_recording(
     if labels is not None:
         _require_length(session_id, "labels", len(labels.classes), n_frames)
         groups |= label_groups(timestamps, labels)
-    step_s = float(np.median(np.diff(timestamps))) if n_frames > 1 else 1.0
+    step_s = typical_step(timestamps, 1.0)
     recording = Data(
         domain=Interval(float(timestamps[0]), float(timestamps[-1]) + step_s),
         session=SessionDescription(id=session_id),

@@ -171,20 +171,19 @@ def count_bouts(classes: Int[np.ndarray, " T"], n_classes: int) -> Int[np.ndarra
     return np.bincount(begun, minlength=n_classes)
 
 
-def finished(path: Path, track: LabelTrack, *, refuse_empty: bool = True) -> LabelTrack:
+def finished(path: Path, track: LabelTrack) -> LabelTrack:
     """The same track with its frames and bouts counted.
 
     Args:
         path: File, for the error.
         track: A track whose report lacks the counts.
-        refuse_empty: Whether a track without any label is an error.
 
     Raises:
         UserError: No frame has a label.
     """
     report = track.report
     frames = np.bincount(track.classes[track.classes >= 0], minlength=len(track.names))
-    if refuse_empty and not frames.sum():
+    if not frames.sum():
         unknown = ", ".join(report.unknown)
         said = f"; its behaviours {unknown} are not in the list" if unknown else ""
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +15,17 @@ from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
 from neuroduet.data.boundary import require_own_data
 from neuroduet.data.readers.assembly import assemble, require_one_clock
 from neuroduet.data.readers.hdf5_files import opened, text_of
-from neuroduet.data.readers.mapping import read_mapping
 from neuroduet.data.readers.naming import ascii_text
-from neuroduet.data.readers.nwb_behaviours import NwbChoice, add_speeds, drifting, offers_of
-from neuroduet.data.readers.nwb_series import NwbSeries, find_series, read_series
-from neuroduet.data.readers.nwb_tables import NwbTrials, read_trials
-from neuroduet.data.readers.nwb_units import has_spikes, read_units, unit_table
+from neuroduet.data.readers.nwb_behaviours import choose_behaviours, make_behaviours
+from neuroduet.data.readers.nwb_found import choice_of, find_contents
+from neuroduet.data.readers.nwb_series import read_all_series
+from neuroduet.data.readers.nwb_tables import read_trials
+from neuroduet.data.readers.nwb_units import has_spikes, read_units
 from neuroduet.data.readers.pose_ndx import pose_containers, read_ndx_pose
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.errors import UserError
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".nwb", ".h5", ".hdf5")
 _URL = re.compile(r"^(https?):/+")
@@ -58,17 +61,13 @@ class NwbReader:
         Raises:
             UserError: The file is damaged, or is no NWB file.
         """
-        source = _said(path)
         with _nwb(path) as file:
-            items, dropped = _describe(file, path, source, options)
-            expected = ("spikes", "regions", "trials", "behaviour", "pose")
-            return Found(
-                source=source,
+            return find_contents(
+                file,
                 session=_session(file, path, options),
-                items=items,
-                missing=tuple(one for one in expected if one not in items),
-                dropped=dropped,
-                warnings=() if _is_url(path) else drifting(file, _choice(options), source),
+                source=_said(path),
+                remote=_is_url(path),
+                options=options,
             )
 
     def read(self, path: Path, options: ReadOptions) -> Data:
@@ -78,16 +77,21 @@ class NwbReader:
             UserError: Something is damaged or does not fit, or nothing can be modelled.
         """
         source = _said(path)
-        choice = _choice(options)
+        choice = choice_of(options)
         with _nwb(path) as file:
             session, subject = _session(file, path, options), _subject(file)
             units = read_units(file, source, options) if has_spikes(file) else None
             trials = read_trials(file, source, options)
-            groups = _series(file, source)
+            series = read_all_series(file, source)
             poses = pose_containers(file)
+        columns = {} if trials is None else trials.columns
+        chosen = choose_behaviours(choice, list(series), columns, options.mapping)
+        made = make_behaviours(chosen, series, columns, source)
+        for aside in made.aside:
+            log.info("%s: left out %s", source, aside)
+        groups = dict(made.groups)
         if poses and not _is_url(path):
             groups |= _pose(path, tuple(poses), options.pose_likelihood)
-        add_speeds(groups, choice, source)
         if units is None and "pose" not in groups:
             raise UserError(
                 f"{source} holds neither units.spike_times nor a pose, expected one of them; give "
@@ -96,7 +100,7 @@ class NwbReader:
         if units is not None:
             groups["units"] = ArrayDict(**units.table)
         if trials is not None:
-            groups["trials"] = Interval(timekeys=list(trials.times), **trials.columns)
+            groups["trials"] = Interval(timekeys=list(trials.times), **made.columns)
         if units is not None:
             require_one_clock(source, units.events["timestamps"], groups)
         return assemble(
@@ -105,12 +109,8 @@ class NwbReader:
             subject=subject,
             events=None if units is None else units.events,
             groups=groups,
-            offers=offers_of(groups, choice, options.mapping),
+            offers=made.offers,
         )
-
-
-def _choice(options: ReadOptions) -> NwbChoice:
-    return NwbChoice() if options.mapping is None else read_mapping(options.mapping, NwbChoice)
 
 
 def _files(path: Path) -> list[Path]:
@@ -191,15 +191,6 @@ def _subject(file: h5py.File) -> str | None:
     return None if found is None else text_of(found[()])
 
 
-def _series(file: h5py.File, source: str) -> dict[str, ArrayDict]:
-    groups: dict[str, ArrayDict] = {}
-    for one in find_series(file):
-        series = None if one.why_not else read_series(one, source)
-        if series is not None:
-            groups[one.name] = series
-    return groups
-
-
 def _pose(path: Path, containers: tuple[str, ...], likelihood: float) -> dict[str, ArrayDict]:
     """Groups ``pose`` and ``keypoints`` of the first (or only) camera."""
     tracks = read_ndx_pose(path, containers[:1])
@@ -214,41 +205,3 @@ def _pose(path: Path, containers: tuple[str, ...], likelihood: float) -> dict[st
         ),
         "keypoints": ArrayDict(name=np.array([ascii_text(name) for name in tracks.keypoints])),
     }
-
-
-def _describe(
-    file: h5py.File, path: Path, source: str, options: ReadOptions
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    items: dict[str, str] = {}
-    dropped: list[str] = []
-    if has_spikes(file):
-        table, aside = unit_table(file, source, options)
-        dropped += aside
-        items["spikes"] = f"{len(table['id']):,} units, {len(file['units/spike_times']):,} spikes"
-        if "region" in table:
-            items["regions"] = f"{len(np.unique(table['region']))} ({options.regions})"
-    trials = read_trials(file, source, options)
-    if trials is not None:
-        items["trials"] = f"{len(trials.columns['start'])} kept{_columns_said(trials)}"
-        dropped += trials.notes
-    found = find_series(file)
-    kept = [one.name for one in found if not one.why_not]
-    if kept:
-        items["behaviour"] = ", ".join(kept)
-    dropped += [_left_out(one) for one in found if one.why_not]
-    poses = tuple(pose_containers(file))
-    if poses and _is_url(path):
-        dropped.append(f"pose {', '.join(poses)} (only read from a file on disk)")
-    elif poses:
-        items["pose"] = poses[0]
-        dropped += [f"pose {name} ({poses[0]} is read)" for name in poses[1:]]
-    return items, tuple(dropped)
-
-
-def _columns_said(trials: NwbTrials) -> str:
-    names = [name for name in trials.columns if name not in ("start", "end")]
-    return f", with {', '.join(names)}" if names else ""
-
-
-def _left_out(one: NwbSeries) -> str:
-    return f"series {one.group.name[1:]} ({one.why_not})"

@@ -52,6 +52,16 @@ def find_series(file: h5py.File) -> tuple[NwbSeries, ...]:
     return tuple(found)
 
 
+def read_all_series(file: h5py.File, source: str) -> dict[str, IrregularTimeSeries]:
+    """Every series that can be behaviour and has a value, by the name of its group.
+
+    Raises:
+        UserError: One is damaged.
+    """
+    found = {one.name: read_series(one, source) for one in find_series(file) if not one.why_not}
+    return {name: series for name, series in found.items() if series is not None}
+
+
 def read_series(series: NwbSeries, source: str) -> IrregularTimeSeries | None:
     """Times and values; ``None`` if not a single value is known.
 

@@ -58,6 +58,8 @@ class Found:
         missing: What a reader of this kind looks for and did not find.
         dropped: What is there and will not be read, each with its reason.
         warnings: What can be read but is of little use as it is, each with a remedy.
+        unused: Sources of behaviours that will not be offered, unless a mapping file names them.
+        mapping: A mapping file to begin with; empty where one was given, or cannot be proposed.
     """
 
     source: str
@@ -66,6 +68,8 @@ class Found:
     missing: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    mapping: str = ""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from torch_brain.data import Data
 
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.layout import TRIAL_GAP_S
-from neuroduet.data.readers.assembly import kept_units, require_usable
+from neuroduet.data.readers.assembly import kept_units, regions_said, require_usable
 from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.data.readers.row_columns import (
@@ -80,7 +80,8 @@ class RowsReader:
             "trials": said,
         }
         if "cluster_regions" in rows.table.column_names:
-            items["regions"] = f"{len(set(first_value(rows, 'cluster_regions')))} (Allen)"
+            said = regions_said(list(map(str, first_value(rows, "cluster_regions"))), "Allen")
+            items |= {"regions": said} if said else {}
         if behaviours:
             items["behaviour"] = ", ".join(behaviours)
         return Found(

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from neuroduet.data.binning import typical_step
+
 Kind = Literal["rates", "traces", "continuous", "classes"]
 _SAME_S = 1e-6
 """Times that differ by less are the same bin, seen by overlapping windows."""
@@ -103,7 +105,7 @@ def bouts_of(series: PredictedSeries) -> tuple[Bout, ...]:
     if not len(series.times_s):
         return ()
     best, times = series.values.argmax(axis=1), series.times_s
-    step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    step_s = typical_step(times)
     breaks = (np.diff(best) != 0) | (np.diff(times) > 3 * step_s)
     starts = np.append(0, np.flatnonzero(breaks) + 1)
     last = np.append(starts[1:] - 1, len(times) - 1)

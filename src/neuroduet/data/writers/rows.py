@@ -11,7 +11,7 @@ from jaxtyping import Float, Integer
 from torch_brain.data import ArrayDict, Data
 
 from neuroduet.atomic import replacing
-from neuroduet.data.binning import bin_events, sample_series
+from neuroduet.data.binning import bin_events, sample_series, select_bins
 from neuroduet.data.columns import column, groups, scalar
 from neuroduet.data.schema import check, describe_behaviours, recording_id, subject_id
 from neuroduet.errors import UserError
@@ -54,7 +54,7 @@ def write_rows(
         The folder.
 
     Raises:
-        UserError: There are no trials, or they differ in length.
+        UserError: There are no trials, they differ in length, or counts lack some of their bins.
     """
     folder = Path(folder)
     check(recording)
@@ -94,8 +94,14 @@ def _trials(recording: Data, table: ArrayDict, bin_size_s: float) -> _Trials:
 
 def _counts(present: dict[str, ArrayDict], trials: _Trials) -> Integer[np.ndarray, "W T N"]:
     if "counts" in present:
-        values = np.asarray(column(present["counts"], "values"))
-        return values.reshape(len(trials.start_s), trials.bins, -1)
+        times = np.asarray(column(present["counts"], "timestamps"), dtype=np.float64)
+        row = select_bins(times, trials.start_s, trials.bins, trials.bin_size_s)
+        if (row < 0).any():
+            raise UserError(
+                f"{int((row < 0).any(1).sum())} trials have bins in which no counts were "
+                "recorded, expected whole trials to write rows; leave those trials out"
+            )
+        return np.asarray(column(present["counts"], "values"))[row]
     spikes, units = present["spikes"], present["units"]
     found = bin_events(
         np.asarray(column(spikes, "timestamps")),
@@ -111,9 +117,12 @@ def _counts(present: dict[str, ArrayDict], trials: _Trials) -> Integer[np.ndarra
 def _spikes(present: dict[str, ArrayDict], trials: _Trials) -> dict[str, list[Any]]:
     from scipy.sparse import csr_array
 
-    sparse = [csr_array(one) for one in _counts(present, trials)]
+    counts = _counts(present, trials)
+    # As published; only wide bins hold more than 255 spikes.
+    small = np.promote_types(np.uint8, np.min_scalar_type(int(counts.max(initial=0))))
+    sparse = [csr_array(one) for one in counts]
     return {
-        "spikes_sparse_data": [one.data.astype(np.uint8) for one in sparse],
+        "spikes_sparse_data": [one.data.astype(small) for one in sparse],
         "spikes_sparse_indices": [one.indices.astype(np.int64) for one in sparse],
         "spikes_sparse_indptr": [one.indptr.astype(np.int64) for one in sparse],
         "spikes_sparse_shape": [np.array(one.shape) for one in sparse],

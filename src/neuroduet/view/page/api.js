@@ -9,6 +9,9 @@ export const pendingRequests = () => traffic.pending;
 /** Whether an error only says that nobody waits for the answer any more. */
 export const isAbort = (error) => error.name === "AbortError";
 
+/** Whether an error only says that the answer is still being worked out. */
+export const isLater = (error) => error.later === true;
+
 /**
  * Ask for JSON.
  * @param {string} path Such as "/api/session".
@@ -38,7 +41,8 @@ async function request(path, query, options, read) {
   traffic.pending += 1;
   try {
     const response = await answer(address, options);
-    if (!response.ok) throw new Error(await sentence(response));
+    const later = response.status === 202;
+    if (later || !response.ok) throw Object.assign(new Error(await sentence(response)), { later });
     return await read(response);
   } finally {
     traffic.pending -= 1;

@@ -50,6 +50,14 @@ export function clock(time, step = 0.001) {
   return `${sign}${hours}:${String(minutes).padStart(2, "0")}:${seconds}`;
 }
 
+/**
+ * A number in three digits.
+ * @param {number} value The number.
+ * @param {number} span How far apart such numbers lie; what rounding leaves of nothing is 0.
+ */
+export const short = (value, span = 0) =>
+  String(Number((Math.abs(value) < span / 1000 ? 0 : value).toPrecision(3)));
+
 /** Seconds of "75", "1:15" or "0:01:15.5"; NaN for anything else. */
 export function parseTime(text) {
   const parts = text.trim().replace(",", ".").replace("−", "-").split(":");

@@ -1,6 +1,6 @@
 /** The side panel: one unit or one bout in numbers and small figures. */
 
-import { clock } from "./axis.js";
+import { clock, short } from "./axis.js";
 import { element } from "./panel.js";
 import { unitName } from "./raster.js";
 import { PALETTE } from "./theme.js";
@@ -8,7 +8,7 @@ import { PALETTE } from "./theme.js";
 const MARGIN = { left: 38, right: 8, top: 6, bottom: 28 };
 const TALL = 112;
 
-const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
 
 /** Show what /api/unit says. */
 export function showUnit(place, unit, kind, theme) {
@@ -26,7 +26,9 @@ export function showUnit(place, unit, kind, theme) {
   if (psth) {
     const lines = [{ y: psth.true, shade: theme.ink, name: "recorded" }];
     if (psth.predicted) lines.push({ y: psth.predicted, shade: PALETTE[0], dash: [5, 3], name: "predicted" });
-    chart(place, theme, `PSTH, ${psth.n_trials} trials`, psth.time_s, lines, ["time in the trial (s)", yLabel]);
+    const later = psth.waiting ? "; predictions are being read" : "";
+    const which = [psth.n_trials, psth.split, psth.n_trials === 1 ? "trial" : "trials"].filter(Boolean).join(" ");
+    chart(place, theme, `PSTH, ${which}${later}`, psth.time_s, lines, ["time in the trial (s)", yLabel]);
   }
   if (rate) {
     const lines = [{ y: rate.hz, shade: theme.ink }];
@@ -55,8 +57,6 @@ export function showBout(place, bout, track) {
     ]),
   );
 }
-
-const short = (value) => String(Number(value.toFixed(9)) && Number(value.toPrecision(3)));
 
 const heading = (text) => element("h2", { textContent: text });
 
@@ -138,13 +138,13 @@ function drawFrame(context, theme, { toX, toY, first, last, low, top, xLabel, yL
   context.fillStyle = theme.soft;
   context.textAlign = "right";
   context.textBaseline = "middle";
-  context.fillText(short(top), MARGIN.left - 4, toY(top) + 3);
-  context.fillText(short(low), MARGIN.left - 4, toY(low) - 2);
+  context.fillText(short(top, top - low), MARGIN.left - 4, toY(top) + 3);
+  context.fillText(short(low, top - low), MARGIN.left - 4, toY(low) - 2);
   context.fillText(yLabel, MARGIN.left - 4, (toY(top) + toY(low)) / 2);
   context.textBaseline = "top";
-  context.fillText(said(last), width - MARGIN.right, TALL - MARGIN.bottom + 5);
+  context.fillText(said(last, last - first), width - MARGIN.right, TALL - MARGIN.bottom + 5);
   context.textAlign = "left";
-  context.fillText(said(first), MARGIN.left, TALL - MARGIN.bottom + 5);
+  context.fillText(said(first, last - first), MARGIN.left, TALL - MARGIN.bottom + 5);
   context.textAlign = "center";
   context.fillText(xLabel, (MARGIN.left + width - MARGIN.right) / 2, TALL - MARGIN.bottom + 15);
 }

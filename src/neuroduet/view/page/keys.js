@@ -36,6 +36,8 @@ const KEYS = [
   [["r"], "one region after the other, then all", (app) => app.showRows((rows) => rows.next())],
   [["ArrowUp"], "units further up", (app) => app.showRows((rows) => rows.move(-0.25))],
   [["ArrowDown"], "units further down", (app) => app.showRows((rows) => rows.move(0.25))],
+  [["t"], "next test trial", (app) => app.trials && app.attempt(() => app.trials.jumpToTest("next"))],
+  [["T", "Shift+T"], "previous test trial", (app) => app.trials && app.attempt(() => app.trials.jumpToTest("previous"))],
   [["n"], "next bout", edit((labels) => labels.jumpToBout(1))],
   [["N", "Shift+N"], "previous bout", edit((labels) => labels.jumpToBout(-1))],
   [["d"], "next disagreement of label and prediction", edit((labels) => labels.jumpToDifference(1))],
@@ -51,7 +53,7 @@ const KEYS = [
 
 const WORDS = {
   " ": "Space", 1: "1–9", "0": "0, Delete", ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", "Shift+ArrowLeft": "Shift ←",
-  "Shift+ArrowRight": "Shift →", "Ctrl+z": "Ctrl Z", "Ctrl+s": "Ctrl S", N: "Shift N", D: "Shift D",
+  "Shift+ArrowRight": "Shift →", "Ctrl+z": "Ctrl Z", "Ctrl+s": "Ctrl S", N: "Shift N", D: "Shift D", T: "Shift T",
 };
 
 /** Answer the keyboard from now on. */

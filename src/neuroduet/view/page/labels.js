@@ -36,7 +36,7 @@ export class Labels {
     this.app = app;
     this.about = app.session.actions;
     this.selection = null;
-    this.edits = this.about.edits ?? 0;
+    this.edits = this.about.edits;
     this.truth = [];
     this.predicted = [];
     this.thinned = false;

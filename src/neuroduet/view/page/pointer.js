@@ -36,7 +36,7 @@ export function listen(app, shown) {
       return;
     }
     drag.still &&= Math.hypot(x - drag.x, y - drag.y) < STILL;
-    if (!drag.still) drag.move(x);
+    if (!drag.still) drag.move(x, y);
   });
   plot.addEventListener("pointerup", (event) => {
     if (!fingers.delete(event.pointerId) || !drag) return;
@@ -54,8 +54,12 @@ export function listen(app, shown) {
 function pan(app, shown, x, y) {
   const { view } = app;
   const perPixel = (view.end - view.start) / shown.panel.width;
+  const moveRows = shown.dragRows?.();
   return {
-    move: (to) => app.setView(moved(view, (x - to) * perPixel)),
+    move: (to, down) => {
+      app.setView(moved(view, (x - to) * perPixel));
+      moveRows?.(down - y);
+    },
     drop: (to, clicked) => {
       if (!clicked) return;
       app.setCursor(toTime(x, app.view, shown.panel.width));

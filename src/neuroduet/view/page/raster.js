@@ -8,8 +8,11 @@ import { Tiles } from "./tiles.js";
 
 const EVENTS = 1;
 
-/** The fastest unit's peak may be clipped, so that the many others are seen. */
-const GAIN = 1.5;
+/** Of what is not zero, as much may be clipped, so that the many slow units are seen. */
+const CLIPPED = 0.01;
+
+/** Names of regions that are lower would be cut (pixels). */
+const LEAST_NAMED = 12;
 
 /** Read an answer of /api/raster or /api/rates. */
 export function decode(buffer) {
@@ -70,7 +73,6 @@ export class Raster {
       return label;
     });
     this.panel.gutter.append(strip);
-    this.relabel();
   }
 
   /** Put the regions where their units are shown. */
@@ -83,6 +85,8 @@ export class Raster {
       this.labels[i].hidden = low >= high;
       style.top = `${(100 * (low - top)) / count}%`;
       style.height = `${(100 * (high - low)) / count}%`;
+      const { height } = this.panel;
+      this.labels[i].classList.toggle("low", (height * (high - low)) / count < LEAST_NAMED);
     });
   }
 
@@ -100,6 +104,12 @@ export class Raster {
   /** Zoom into the units around a height of the panel (pixels). */
   zoomRows(y, factor) {
     this.app.showRows((rows) => rows.zoom(y / this.panel.height, factor));
+  }
+
+  /** What moves through the units from here on, by pixels downwards. */
+  dragRows() {
+    const { first, count } = this.rows;
+    return (by) => this.app.showRows((rows) => rows.show(first - (by / this.panel.height) * count, count));
   }
 
   click(x, y) {
@@ -173,31 +183,37 @@ export class Raster {
     const [x, end] = [snap(from), snap(to)];
     const first = (from - tile.start) / perColumn;
     const columns = (to - from) / perColumn;
-    const { rows } = this;
-    context.imageSmoothingEnabled = columns > end - x || rows.count > height * ratio;
-    context.drawImage(
-      this.picture(tile, perColumn), first, rows.first, columns, rows.count, x, 0, end - x, height,
-    );
+    context.imageSmoothingEnabled = columns > end - x;
+    const picture = this.picture(tile, perColumn);
+    context.drawImage(picture, first, 0, columns, picture.height, x, 0, end - x, height);
   }
 
-  /** A tile as a picture; intensities mean the same in all tiles of a level. */
+  /** Shown rows of a tile as a picture; intensities mean the same in all tiles of a level. */
   picture(tile, perColumn) {
-    const { rows, columns, scale, values } = tile.data;
-    const rate = scale / perColumn;
-    const peak = Math.max(this.peaks.get(tile.level) ?? 0, rate);
-    this.peaks.set(tile.level, peak);
-    if (tile.picture && tile.peak === peak) return tile.picture;
-    // Rates span decades: a square root keeps the slow units visible.
-    const opacity = Uint8Array.from({ length: 256 }, (_, value) =>
-      Math.round(Math.min(255, 255 * GAIN * Math.sqrt((value / 255) * (peak > 0 ? rate / peak : 0)))));
+    const { first, count } = this.rows;
+    const tall = this.panel.canvas.height;
+    const looks = `${first}:${count}:${tall}`;
+    if (tile.looks !== looks) {
+      const means = averaged(tile.data, first, count, tall);
+      const scale = tile.data.scale / (255 * perColumn);
+      Object.assign(tile, { looks, means, scale, usual: scale * usual(means), peak: null });
+    }
+    const shared = `${tile.level}:${looks}`;
+    const peak = Math.max(this.peaks.get(shared) ?? 0, tile.usual);
+    this.peaks.set(shared, peak);
+    if (tile.peak === peak) return tile.picture;
     const picture = tile.picture ?? document.createElement("canvas");
-    Object.assign(picture, { width: columns, height: rows });
+    Object.assign(picture, { width: tile.data.columns, height: tall });
     const drawing = picture.getContext("2d");
-    const image = drawing.createImageData(columns, rows);
+    const image = drawing.createImageData(picture.width, tall);
     const pixels = new Uint32Array(image.data.buffer);
-    for (let row = 0, i = 0; row < rows; row += 1) {
-      const shade = this.colours[row] & 0xffffff;
-      for (const last = i + columns; i < last; i += 1) pixels[i] = shade | (opacity[values[i]] << 24);
+    for (let line = 0, i = 0; line < tall; line += 1) {
+      const shade = this.colours[first + Math.floor((line * count) / tall)] & 0xffffff;
+      for (const last = i + picture.width; i < last; i += 1) {
+        // Rates span decades: a square root keeps the slow units visible.
+        const opacity = peak > 0 ? Math.min(255, 255 * Math.sqrt((tile.means[i] * tile.scale) / peak)) : 0;
+        pixels[i] = shade | (opacity << 24);
+      }
     }
     drawing.putImageData(image, 0, 0);
     Object.assign(tile, { picture, peak });
@@ -232,4 +248,27 @@ export class Raster {
     }
     this.layer.getContext("2d").putImageData(this.image, 0, 0);
   }
+}
+
+/** Rows of an image as so many lines of pixels; of several that share a line, the mean. */
+function averaged({ columns, values }, first, count, tall) {
+  const means = new Float32Array(tall * columns);
+  for (let line = 0; line < tall; line += 1) {
+    const begin = first + Math.floor((line * count) / tall);
+    const end = Math.max(begin + 1, first + Math.floor(((line + 1) * count) / tall));
+    for (let row = begin; row < end; row += 1) {
+      for (let column = 0, to = line * columns, from = row * columns; column < columns; column += 1, to += 1, from += 1) {
+        means[to] += values[from] / (end - begin);
+      }
+    }
+  }
+  return means;
+}
+
+/** The value that few others exceed, of a sample of those that are not zero. */
+function usual(values) {
+  const step = Math.max(1, Math.floor(values.length / 50000));
+  const some = new Float32Array(Math.ceil(values.length / step)).map((_, i) => values[i * step]);
+  const known = some.filter((value) => value > 0).sort();
+  return known[Math.floor(known.length * (1 - CLIPPED))] ?? 0;
 }

@@ -34,7 +34,7 @@ export function drawSegments(context, panel, view, segments, { top, tall, shade,
     context.beginPath();
     context.rect(x, top, wide - 3, tall);
     context.clip();
-    context.fillText(String(name).replaceAll("_", " "), x + 4, top + tall / 2 + 0.5);
+    context.fillText(name.replaceAll("_", " "), x + 4, top + tall / 2 + 0.5);
     context.restore();
   }
 }

@@ -16,21 +16,36 @@ export function colour(n) {
 export const splitColour = (split) => SPLITS[split] ?? SPLITS.train;
 
 /** Red, green and blue (0 to 255) of "#rrggbb". */
-export const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
-/** A colour as one little-endian pixel. */
-export function pixel(hex, alpha = 255) {
+/** A colour as one little-endian pixel, opaque. */
+export function pixel(hex) {
   const [red, green, blue] = channels(hex);
-  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+}
+
+const INKS = ["#10151b", "#ffffff"];
+
+/** Luminance of a colour, 0 to 1 (WCAG 2). */
+function luminance(hex) {
+  const [red, green, blue] = channels(hex).map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/** How well one colour is read on another, 1 to 21 (WCAG 2). */
+export function contrast(one, other) {
+  const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05);
 }
 
 /** Black or white, whichever is read more easily on a colour. */
-export function inkOn(hex) {
-  const [red, green, blue] = channels(hex);
-  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#10151b" : "#ffffff";
-}
+export const inkOn = (hex) => INKS.reduce((best, ink) => (contrast(hex, ink) > contrast(hex, best) ? ink : best));
 
-function mixed(hex, other, share) {
+/** A colour of which a share gives way to another one. */
+export function mixed(hex, other, share) {
   const [one, two] = [channels(hex), channels(other)];
   const sum = one.map((value, i) => Math.round(value * (1 - share) + two[i] * share));
   return `#${sum.map((value) => value.toString(16).padStart(2, "0")).join("")}`;

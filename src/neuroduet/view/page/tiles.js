@@ -6,6 +6,9 @@
  * tiles of other levels stand in for them.
  */
 
+import { isLater } from "./api.js";
+
+const AGAIN_MS = 500;
 const COARSER = 14;
 const FINER = 3;
 const KEPT = 24;
@@ -142,6 +145,7 @@ export class Tiles {
       while (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
     } catch (error) {
       if (controller.signal.aborted) return;
+      if (isLater(error)) return void setTimeout(this.arrived, AGAIN_MS);
       // Asking again for what was refused would ask for ever.
       this.refused.add(key);
       this.failed(error);

@@ -1,9 +1,9 @@
 /** Behaviours over time: what was observed, and dashed over it what was predicted. */
 
 import { getJson } from "./api.js";
-import { toTime, toX } from "./axis.js";
+import { short, toTime, toX } from "./axis.js";
 import { element, makePanel } from "./panel.js";
-import { colour, PALETTE } from "./theme.js";
+import { colour, mixed, PALETTE } from "./theme.js";
 import { drawSegments, firstAfter } from "./segments.js";
 import { Tiles } from "./tiles.js";
 
@@ -13,7 +13,17 @@ const ROOM = 0.08;
 /** Channels whose values are said under the pointer, at most. */
 const MOST_SAID = 4;
 
-const short = (value) => String(Number(value.toPrecision(3)));
+/** Classes that the key names, at most; the others stand in its tooltip. */
+const MOST_NAMED = 8;
+
+/** How much a predicted class is paler, so that the two rows are told apart. */
+const PALER = 0.45;
+
+/** Predictions lie over the truth, which is seen through them where both fill the panel. */
+const SEEN_THROUGH = 0.65;
+
+/** Share of the columns from which on a line is drawn as what lies between low and high. */
+const MOSTLY = 0.25;
 
 export class Trace {
   /**
@@ -25,7 +35,7 @@ export class Trace {
     this.behaviour = behaviour;
     this.panel = makePanel(app.stack, "trace", `${behaviour.name} over time`);
     this.panel.section.classList.toggle("states", behaviour.kind === "categorical");
-    this.colours = new Map((behaviour.classes ?? []).map((name, i) => [String(name), colour(i)]));
+    this.colours = new Map(behaviour.classes.map((name, i) => [name, colour(i)]));
     this.label();
     this.tiles = new Tiles(
       (start, end, columns, signal) =>
@@ -35,26 +45,28 @@ export class Trace {
   }
 
   label() {
-    const { name, kind, channels = [], classes = [], per } = this.behaviour;
+    const { name, kind, channels, classes, per } = this.behaviour;
     const title = element("div", { className: "title", textContent: name.replaceAll("_", " ") });
     title.title = `${name}: ${kind}, per ${per}`;
     const key = element("div", { className: "key" });
     const words = kind === "categorical" ? classes : channels.length > 1 ? channels : [];
-    words.slice(0, 8).forEach((word, i) => {
+    words.slice(0, MOST_NAMED).forEach((word, i) => {
       const swatch = element("i", {});
       swatch.style.background = colour(i);
-      key.append(element("span", {}, swatch, String(word)));
+      key.append(element("span", {}, swatch, word));
     });
-    if (kind === "continuous" && this.behaviour.predicted) {
-      key.append(element("span", { className: "dashed", textContent: "predicted" }));
+    const more = words.length - MOST_NAMED;
+    if (more > 0) key.append(element("span", { textContent: `and ${more} more` }));
+    if (words.length > 0) key.title = words.join(", ");
+    if (this.behaviour.predicted) {
+      const [className, textContent] = kind === "continuous" ? ["dashed", "predicted"] : ["below", "below: predicted"];
+      key.append(element("span", { className, textContent }));
     }
     this.panel.gutter.append(title, key);
     if (kind !== "continuous") return;
     const { low, high } = this.behaviour;
     const scale = element("div", { className: "scale", title: "scale: the usual range" });
-    // What rounding leaves of nothing would be a long number.
-    const plain = (value) => short(Math.abs(value) < (high - low) / 1000 ? 0 : value);
-    scale.append(...[high, low].map((value) => element("span", { textContent: plain(value) })));
+    scale.append(...[high, low].map((value) => element("span", { textContent: short(value, high - low) })));
     this.panel.gutter.append(scale);
   }
 
@@ -63,7 +75,7 @@ export class Trace {
     const said = (lines, word) => {
       if (!lines || lines.length > MOST_SAID) return "";
       const column = Math.floor(((time - tile.start) / (tile.end - tile.start)) * lines[0].low.length);
-      const values = lines.map(({ low, high }) => (low[column] === null ? "–" : short((low[column] + high[column]) / 2)));
+      const values = lines.map(({ low, high }) => between(low[column], high[column]));
       return `${word} ${values.join(", ")}`;
     };
     const { true: truth, predicted } = tile.data;
@@ -97,36 +109,32 @@ export class Trace {
     for (const piece of this.tiles.pieces(view)) {
       const stretch = { from: piece.from, to: piece.to };
       const { segments, predicted: guessed } = piece.tile.data;
-      this.drawRow(context, view, segments ?? [], 0, tall, stretch);
-      context.globalAlpha = 0.7;
-      if (predicted && guessed) this.drawRow(context, view, guessed, tall + 3, tall, stretch);
-      context.globalAlpha = 1;
+      const shade = (name) => this.colours.get(name) ?? PALETTE[0];
+      drawSegments(context, this.panel, view, segments, { top: 0, tall, shade, stretch });
+      if (!predicted || !guessed) continue;
+      const paler = (name) => mixed(shade(name), this.app.theme.card, PALER);
+      drawSegments(context, this.panel, view, guessed, { top: tall + 3, tall, shade: paler, stretch });
     }
-  }
-
-  drawRow(context, view, segments, top, tall, stretch) {
-    const shade = (name) => this.colours.get(String(name)) ?? PALETTE[0];
-    drawSegments(context, this.panel, view, segments, { top, tall, shade, stretch });
   }
 
   drawLines(context, view) {
     const { theme, predictions } = this.app;
     const pieces = this.tiles.pieces(view);
-    const single = (this.behaviour.channels ?? [0]).length <= 1;
+    const single = this.behaviour.channels.length <= 1;
     context.lineJoin = "round";
     for (const [data, dashed] of [["true", false], ["predicted", true]]) {
       if (dashed && !predictions) continue;
-      context.setLineDash(dashed ? DASH : []);
-      context.lineWidth = dashed ? 1.8 : 1.3;
       const channels = Math.max(0, ...pieces.map(({ tile }) => tile.data[data]?.length ?? 0));
       for (let channel = 0; channel < channels; channel += 1) {
+        const lines = pieces.map((piece) => [piece, piece.tile.data[data]?.[channel]]).filter(([, line]) => line);
+        // Of strokes up and down, dashes would leave out most.
+        const filled = dashed && lines.some(([, line]) => isBand(line));
+        context.setLineDash(dashed && !filled ? DASH : []);
+        context.lineWidth = dashed && !filled ? 1.8 : 1.3;
         context.strokeStyle = single ? (dashed ? PALETTE[0] : theme.ink) : colour(channel);
-        context.globalAlpha = dashed || single ? 1 : 0.55;
+        context.globalAlpha = filled ? SEEN_THROUGH : dashed || single ? 1 : 0.55;
         context.beginPath();
-        for (const piece of pieces) {
-          const line = piece.tile.data[data]?.[channel];
-          if (line) this.trail(context, view, piece, line, dashed);
-        }
+        for (const [piece, line] of lines) this.trail(context, view, piece, line);
         context.stroke();
       }
     }
@@ -135,7 +143,7 @@ export class Trace {
   }
 
   /** Add what a tile knows of a channel to the path: a stroke from low to high per column. */
-  trail(context, view, { tile, from, to }, { low, high }, middle) {
+  trail(context, view, { tile, from, to }, { low, high }) {
     const { width, height } = this.panel;
     const { low: floor, high: ceiling } = this.behaviour;
     const span = ceiling > floor ? ceiling - floor : 1;
@@ -150,11 +158,24 @@ export class Trace {
         continue;
       }
       const x = toX(tile.start + (i + 0.5) * perColumn, view, width);
-      const y = toY(middle ? (low[i] + high[i]) / 2 : low[i]);
+      const y = toY(low[i]);
       if (drawing) context.lineTo(x, y);
       else context.moveTo(x, y);
-      if (!middle && high[i] !== low[i]) context.lineTo(x, toY(high[i]));
+      if (high[i] !== low[i]) context.lineTo(x, toY(high[i]));
       drawing = true;
     }
   }
+}
+
+/** Whether many columns hold more than one value. */
+function isBand({ low, high }) {
+  const known = low.filter((value) => value !== null).length;
+  return low.filter((value, i) => value !== high[i]).length > MOSTLY * known;
+}
+
+/** What a column of pixels holds, in words. */
+function between(low, high) {
+  if (low === null) return "–";
+  const [from, to] = [short(low), short(high)];
+  return from === to ? from : `${from} to ${to}`;
 }

@@ -67,6 +67,19 @@ export class Trials {
     context.globalAlpha = 1;
   }
 
+  /** Bring the next, or the previous, test trial into the window. */
+  async jumpToTest(which) {
+    const { session, cursor } = this.app;
+    const { trial } = await getJson("/api/test_trial", { id: session.id, which, time: cursor });
+    if (this.app.session !== session) return;
+    if (!trial) {
+      this.app.say(`there is no ${which} test trial`);
+      return;
+    }
+    this.app.setCursor(trial.start);
+    this.app.reveal(trial.start, trial.end);
+  }
+
   hover(x) {
     const time = toTime(x, this.app.view, this.panel.width);
     const trials = distinct(this.visible(this.app.view));

@@ -20,6 +20,7 @@ import { Trials } from "./trials.js";
 
 const FIRST_SPAN_S = 20;
 const PATIENCE_MS = 35;
+const AGAIN_MS = 1000;
 const SHADED = ["raster", "rates", "trace"];
 const UNSHADED = ["axis", "overview"];
 
@@ -115,6 +116,7 @@ app.showUnit = async (index) => {
   const unit = await getJson("/api/unit", { id, index });
   if (app.session.id !== id || app.unit !== index) return;
   details.showUnit(at("details"), unit, activity.kind, app.theme);
+  if (unit.psth?.waiting) setTimeout(() => app.unit === index && app.attempt(() => app.showUnit(index)), AGAIN_MS);
 };
 
 app.nextUnit = (direction) => {
@@ -130,9 +132,13 @@ app.nextUnit = (direction) => {
 app.showRows = (change) => {
   if (!app.rows) return;
   change(app.rows);
-  for (const shown of app.panels) shown.relabel?.();
+  relabel();
   app.redraw();
 };
+
+function relabel() {
+  for (const shown of app.panels) shown.relabel?.();
+}
 
 app.selectNothing = () => {
   app.unit = null;
@@ -217,6 +223,7 @@ function resized() {
     // Twice as many columns as pixels: a tile may be twice as long as the window.
     if (panel.width > 0) tiles?.resize(Math.min(4000, 2 * Math.round(panel.width)));
   }
+  relabel();
   if (app.pose) fit(app.pose.panel);
   want();
   app.redraw();

@@ -1,0 +1,23 @@
+"""How many threads networks compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads of torch; afterwards there are as many as before.
+
+    Args:
+        count: Threads; ``None`` leaves them as they are.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
