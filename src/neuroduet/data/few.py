@@ -14,6 +14,8 @@ NAMED = 3
 def few_said(windows: Mapping[str, Mapping[str, int]]) -> str | None:
     """What to say of sessions with few validation or test windows.
 
+    A session without any test window was divided by somebody who knows, such as an estimator.
+
     Args:
         windows: By session, how many windows each split has.
 
@@ -26,7 +28,7 @@ def few_said(windows: Mapping[str, Mapping[str, int]]) -> str | None:
     few = [
         f"{name}: {counts['valid']} validation, {counts['test']} test"
         for name, counts in windows.items()
-        if min(counts["valid"], counts["test"]) < FEWEST
+        if counts["test"] and min(counts["valid"], counts["test"]) < FEWEST
     ]
     if not few:
         return None
