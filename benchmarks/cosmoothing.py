@@ -27,8 +27,8 @@ from torch import nn
 from neuroduet.config import ModelConfig
 from neuroduet.models import build
 from neuroduet.presets import mtm
-from neuroduet.training.runs import CACHED_WIDTH, TrainedModel
 from neuroduet.training.state import MEAN
+from neuroduet.training.trained import CACHED_WIDTH, TrainedModel
 from neuroduet.types import NEURAL, Batch, Masks, SessionInfo, UnitQuestions
 
 BINS, UNITS, TOKENS = 100, 420, 102

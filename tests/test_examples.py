@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import math
 import sys
@@ -51,6 +52,22 @@ def test_examples_are_importable_without_running(
     for name in names:
         assert callable(_example(project, name).main)
     assert capsys.readouterr().out == ""
+
+
+def test_benchmarks_import_what_there_is(project: Path) -> None:
+    scripts = sorted((project / "benchmarks").glob("*.py"))
+    assert scripts
+    for script in scripts:
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("neuroduet"):
+                module = importlib.import_module(str(node.module))
+                for name in (alias.name for alias in node.names):
+                    inside = (
+                        importlib.util.find_spec(f"{node.module}.{name}")
+                        if hasattr(module, "__path__")
+                        else None
+                    )
+                    assert hasattr(module, name) or inside, f"{script.name}: {node.module}.{name}"
 
 
 def test_every_trial_is_tested_in_one_fold_and_never_trains_there(project: Path) -> None:
