@@ -106,7 +106,7 @@ class WindowConfig(_Section):
             to either side at every visit, within the run of training windows (s).
         bin_size_s: Bin width (s); ``None`` means that of binned recordings, and 0.02 for events.
         behaviour_grid: Where in a bin behaviours are sampled: its ``centre``, or its ``right``
-            edge as NEDS published (reference section 2.4).
+            edge as NEDS published.
         max_gap_s: A behaviour sample further than this from a bin is missing there (s).
     """
 

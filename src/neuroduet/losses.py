@@ -2,7 +2,7 @@
 
 The loss of the activity is first averaged within each sample: a sample that is asked about one
 region then weighs as much as one that is asked about every unit (the published MtM sums, so that
-its schemes differ tenfold in gradient: defect 7).
+its schemes differ tenfold in gradient).
 """
 
 from __future__ import annotations

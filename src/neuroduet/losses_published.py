@@ -1,4 +1,4 @@
-"""The losses of NEDS and of MtM as published (reference, section 5), defects included.
+"""The losses of NEDS and of MtM as published, defects included.
 
 MtM: a plain sum over scored entries, so that schemes and sessions differ tenfold in gradient.
 

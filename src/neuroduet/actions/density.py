@@ -1,4 +1,4 @@
-"""How well models learn from few labels: the label-density experiment (reference, section 2.7).
+"""How well models learn from few labels: the label-density experiment of arXiv:2407.16727.
 
 Labels come in chunks of consecutive frames, as an annotator gives them. Unlike in the published
 code chunks never overlap, so that a goal is a number of frames, and a class that has too few of

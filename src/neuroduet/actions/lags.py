@@ -2,7 +2,7 @@
 
 Nothing reaches across the border of a recording: neighbours that do not exist are the nearest
 frame that does, and windows are cut off. The published code rolled the stacked recordings, so that
-the first frames of one looked back on the last of another (reference, section 10, item 11).
+the first frames of one looked back on the last of another.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def bin_grid(
         starts_s: Start of each window (s).
         n_bins: Bins per window.
         bin_size_s: Width of a bin (s).
-        at: ``centre`` of each bin, or its ``right`` edge (NEDS; reference section 2.4).
+        at: ``centre`` of each bin, or its ``right`` edge (NEDS).
 
     Returns:
         Times (s).

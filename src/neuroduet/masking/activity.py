@@ -1,4 +1,4 @@
-"""Schemes over time, units and regions of the activity: those of MtM (reference section 4.1).
+"""Schemes over time, units and regions of the activity: those of MtM.
 
 Behaviours, where the session has any, are shown in half of the samples and hidden in the other
 half, so that a model of both answers with and without them; a model of activity alone never reads

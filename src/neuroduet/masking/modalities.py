@@ -1,4 +1,4 @@
-"""Schemes over whole modalities: those of NEDS (reference section 4.2)."""
+"""Schemes over whole modalities: those of NEDS."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from neuroduet.metrics.sums import mean_of, r2_by_column
 from neuroduet.types import UNLABELLED
 
 LOWEST_RATE = 1e-9
-"""Expected count put in place of 0, whose logarithm does not exist (NEDS, reference section 7)."""
+"""Expected count put in place of 0, whose logarithm does not exist (NEDS)."""
 
 
 def bits_per_spike_by_unit(
@@ -20,7 +20,7 @@ def bits_per_spike_by_unit(
 ) -> Float[np.ndarray, " N"]:
     """Poisson log-likelihood gained over the null, in bits per spike of each unit.
 
-    The null is each unit's mean count over the scored bins (MtM and NEDS; reference section 7).
+    The null is each unit's mean count over the scored bins (MtM and NEDS).
 
     Args:
         rates: Expected counts per bin, ``(W, T, N)``; values below 1e-9 are raised to it.

@@ -150,7 +150,7 @@ class MtmPublished(nn.Module):
         return self._encode([batch], [visible], [prompt])
 
     silence = True
-    """A hidden unit reads as a silent one (defect 8), so silent windows need no second pass."""
+    """A hidden unit reads as a silent one, so silent windows need no second pass."""
 
     def scales(self, session: str) -> Scales:
         """What errors are divided by in the loss: 1."""

@@ -44,7 +44,7 @@ def past(times: Int[Tensor, " L"]) -> Bool[Tensor, "L L"]:
 
     A token attends to the tokens of its own and of earlier bins. Tokens at -1 are of no bin, such
     as session and prompt; all attend to them, but they to each other only: through them the
-    published model leaks the future (MtM, defects 1 and 2).
+    published model leaks the future.
 
     >>> past(torch.tensor([-1, 0, 0, 1])).int()
     tensor([[1, 0, 0, 0],

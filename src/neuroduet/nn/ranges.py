@@ -1,4 +1,4 @@
-"""Min-max scaling of continuous behaviours, as NEDS published it (reference, section 2.4).
+"""Min-max scaling of continuous behaviours, as NEDS published it.
 
 Ranges come from the training windows only; the published code also looks at the others.
 """

@@ -1,4 +1,4 @@
-"""Activity predicted from activity: the four questions of MtM (reference section 7.1).
+"""Activity predicted from activity: the four questions of MtM.
 
 Behaviours are hidden in all of them, so that a model of activity alone and a model of both answer
 the same question.

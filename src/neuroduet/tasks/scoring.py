@@ -17,7 +17,7 @@ FEWEST_TRIALS = 5
 """Conditions with fewer trials are left out of ``psth_r2``: the average of a few is noise."""
 
 FAST_HZ = 1.0
-"""R2 of counts is averaged over units at or above this rate (NEDS, reference section 7)."""
+"""R2 of counts is averaged over units at or above this rate (NEDS)."""
 
 
 @dataclass(frozen=True, kw_only=True)

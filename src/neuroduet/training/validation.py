@@ -58,7 +58,7 @@ def session_scores(
     """Score every target: encoding under :data:`NEURAL`, decoding under each behaviour's name.
 
     Questions about activity are scored under their task's name, with masks that are the same at
-    every validation (the published MtM draws new ones, and chooses by chance: defect 6).
+    every validation (the published MtM draws new ones, and chooses by chance).
 
     Bits per spike for counts, R2 for traces and continuous behaviours, and for classes the
     fraction of the prior's cross-entropy that is explained: with a few dozen validation windows
