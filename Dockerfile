@@ -26,7 +26,7 @@ ENV PATH="/opt/neuroduet/bin:$PATH" \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-USER 1000
+USER neuroduet
 WORKDIR /work
 ENTRYPOINT ["neuroduet"]
 CMD ["--help"]
