@@ -93,7 +93,13 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path, how: signal.Signals
     words = [sys.executable, str(script), str(note)]
     # In the background of a shell, processes would be deaf to interrupts.
     hearing = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    parent = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=hearing)
+    parent = subprocess.Popen(
+        words,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hearing,
+        env=os.environ | {"TMPDIR": str(tmp_path)},  # a killed process cannot tidy up
+    )
     assert until(lambda: note.exists() and note.read_text(), 60)
     worker = int(note.read_text())
     assert is_running(worker)
