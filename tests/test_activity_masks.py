@@ -20,6 +20,7 @@ from neuroduet.masking import (
     region_index,
     to_masks,
 )
+from neuroduet.masking.activity import usual_horizon
 from neuroduet.masking.corruption import corrupt
 from neuroduet.types import NEURAL
 
@@ -116,6 +117,17 @@ def test_forward_hides_the_last_valid_bins() -> None:
     assert not masks.visible[NEURAL][scored].any()
 
 
+def test_forward_hides_one_bin_of_windows_of_a_few() -> None:
+    batch = make_batch(make_info(bins=5), windows=50, bins=5)
+    scored = SCHEMES["forward"](batch, source()).scored[NEURAL][..., 0]
+    assert scored.tolist() == [[False] * 4 + [True]] * 50
+
+
+@pytest.mark.parametrize(("bins", "horizon"), [(1, 1), (19, 1), (20, 2), (99, 9), (400, 10)])
+def test_a_tenth_of_a_window_up_to_ten_bins_is_predicted_forward(bins: int, horizon: int) -> None:
+    assert usual_horizon(bins) == horizon
+
+
 def test_every_sample_carries_the_prompt_of_its_scheme() -> None:
     batch = make_batch(make_info(units=200), windows=64)
     schemes = {"neuron": 1.0, "intra_region": 1.0, "encoding": 1.0}
@@ -194,6 +206,16 @@ def test_what_is_read_in_place_of_a_value_was_recorded() -> None:
     masks = draw(batch, {"neuron": 1.0}, source(regions=None))
     shown, _ = corrupt(batch, masks, 0.0, 0.9, torch.Generator().manual_seed(3))
     assert torch.equal(shown.activity == 0, ~valid[..., None].expand(shown.activity.shape))
+    assert not torch.equal(shown.activity, batch.activity)
+
+
+def test_windows_without_a_recorded_bin_are_left_as_they_are() -> None:
+    batch = make_batch(make_info(behaviours=()))
+    batch.valid[:] = False
+    masks = draw(batch, {"neuron": 1.0}, source(regions=None))
+    shown, seen = corrupt(batch, masks, 0.1, 0.1, torch.Generator())
+    assert torch.equal(shown.activity, batch.activity)
+    assert not seen.visible[NEURAL].any()
 
 
 def test_to_masks_never_scores_what_is_visible() -> None:

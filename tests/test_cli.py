@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -484,7 +485,7 @@ def test_evaluate_writes_into_the_run_unless_told_otherwise(
         "data": data,
         "sessions": None,
         "tasks": ["encoding", "decoding"],
-        "out": run / "scores.csv",
+        "out": None,  # with a path, scores of other tasks would not be kept
         "options": ActivityOptions(),
         "precision": "32",
         "nulls": 0,
@@ -641,6 +642,14 @@ def test_an_empty_folder_can_be_used(replace: Recorder, data: Path, tmp_path: Pa
         ("evaluate nowhere --data data", "nowhere is not a run folder"),
         ("embed nowhere --out x.csv", "nowhere is not a run folder"),
         ("info nowhere", "nowhere is no run folder"),
+        ("search --data data --out new --from data", "data is not a run folder"),
+        ("baselines --data data --out data", "data is a folder, expected a file to write"),
+        ("baselines --data data --out file/x.csv", "file is a file, expected a folder for x.csv"),
+        ("actions suggest model --data data --out data", "data is a folder, expected a file"),
+        ("actions evaluate model --data data --out data", "data is a folder, expected a file"),
+        ("train --data data --out new --sessions ,", "a list of names is ','; give names"),
+        ("baselines --data data --out x.csv --sessions=", "a list of names is ''; give names"),
+        ("crossval --data data --out new --preset=", "a list of names is ''; give names"),
     ],
 )
 def test_a_mistake_gives_one_sentence(
@@ -660,6 +669,29 @@ def test_a_mistake_gives_one_sentence(
     assert printed.out == ""
     assert not Path("new").exists()
     assert Path("file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", ["--recorded-s -5", "--seconds nan", "--rate-hz nan"])
+def test_a_plan_of_no_length_or_rate_is_refused(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["plan", *words.split()]) == 2
+    assert f"Invalid value for '{words.split()[0]}'" in capsys.readouterr().err
+
+
+def test_scoring_one_task_keeps_the_scores_of_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frozen = Path(__file__).parent / "frozen" / "v1"
+    run = shutil.copytree(frozen / "ensemble" / "members" / "00", tmp_path / "run")
+    (run / "scores.csv").unlink(missing_ok=True)
+    for task in ("decoding", "encoding"):
+        words = ["evaluate", str(run), "--data", str(frozen / "recording.h5"), "--tasks", task]
+        assert cli.main(words) == 0
+    scores = (run / "scores.csv").read_text()
+    assert ",decoding," in scores
+    assert ",encoding," in scores
+    capsys.readouterr()
 
 
 def test_an_unknown_session_is_told_in_one_sentence(

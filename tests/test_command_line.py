@@ -391,6 +391,58 @@ def test_bash_puts_words_together_and_answers_where_it_broke_them(tmp_path: Path
         assert next(answers).startswith(answer), words
 
 
+WHOLE = {
+    "neuroduet train --pres": "--preset",
+    "neuroduet train --preset=ndt1_c": "--preset=ndt1_causal",
+    "neuroduet train --set loss.k": "loss.kind=",
+    "neuroduet train --set=loss.kind=s": "--set=loss.kind=scored",
+}
+"""What stands on a line, and the word that the shell makes of its last one."""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command on the path of shells."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "neuroduet").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m neuroduet "$@"\n')
+    (tmp_path / "neuroduet").chmod(0o700)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_values_and_settings(program: None) -> None:
+    lines = [installation.FISH, *(f"complete -C '{line}'" for line in WHOLE)]
+    found = subprocess.run(
+        ["fish", "-N", "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+    )
+    assert found.stderr == ""
+    assert [line.split("\t")[0] for line in found.stdout.splitlines()] == list(WHOLE.values())
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_completes_values_and_settings(program: None) -> None:
+    lines = [
+        "compdef() { }",
+        'compadd() { print -r -- "$IPREFIX${@[-1]}"; }',  # the last word is the answer
+        # Stands for the function of zsh, which is told '*: :(("value":"help"))'.
+        '_arguments() { print -r -- "$IPREFIX${${1#*\\"}%%\\"*}"; }',
+        installation.ZSH,
+    ]
+    for line in WHOLE:
+        lines.append(f"words=({line}); CURRENT=$#words; PREFIX=$words[-1]; IPREFIX=")
+        lines.append("_neuroduet_completion")
+    found = subprocess.run(
+        ["zsh", "-f", "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+    )
+    assert found.stderr == ""
+    assert found.stdout.splitlines() == list(WHOLE.values())
+
+
 def test_completing_loads_nothing_heavy() -> None:
     code = (
         "import sys; from neuroduet.cli import main; main([]); "

@@ -230,12 +230,33 @@ def test_an_unknown_key_of_a_behaviour_names_the_nearest() -> None:
         "training.seed=many",
         "data.split.train=1.5",
         "masking.schemes={encoding: often}",
+        "masking.schemes={encoding: 1, decoding: -1}",
+        "data.windows.bin_size_s=0",
+        "data.windows.bin_size_s=-0.02",
+        "data.windows.stride_s=0",
+        "data.windows.pre_s=.nan",
+        "data.windows.length_s=.inf",
+        "model.input_rank=0",
+        "model.output_rank=0",
+        "loss.activity=-1",
+        "loss.continuous=.nan",
+        "training.betas=[2, 0.9]",
+        "training.clip=-1",
+        "training.div_factor=0",
+        "training.threads=0",
     ],
 )
 def test_a_bad_value_is_named_with_what_was_found(setting: str) -> None:
     key = setting.split("=")[0]
     with pytest.raises(UserError, match=rf"configuration key '{key}.*found"):
         override(Config(), [setting])
+
+
+def test_windows_that_end_before_they_start_are_what_is_wrong() -> None:
+    said = "windows from 0.5 s before an event to -0.5 s after it end before they start; make"
+    with pytest.raises(UserError, match=said) as caught:
+        override(Config(), ["data.windows.pre_s=0.5", "data.windows.post_s=-0.5"])
+    assert "found" not in str(caught.value)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -9,7 +9,7 @@ import pytest
 from torch_brain.data import Data
 
 from neuroduet.cli import main
-from neuroduet.data.readers import READERS
+from neuroduet.data.readers import READERS, reader_of
 from neuroduet.data.readers.alf import AlfReader
 from neuroduet.data.readers.reader import ReadOptions
 from neuroduet.data.recording import check, load
@@ -222,6 +222,20 @@ def test_of_several_formats_a_file_of_each_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"c\.nwb looks like nwb, not like alf"):
         choose_reader(tmp_path / "c.nwb", "alf")
     assert choose_reader(tmp_path, "npz").name == "npz"
+
+
+def test_what_a_reader_warns_of_is_logged_with_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spikes = np.sort(np.random.default_rng(0).uniform(0, 90_000, 500))
+    mapping = tmp_path / "map.yaml"
+    np.savez(tmp_path / "a.npz", t=spikes, u=np.arange(500) % 4, on=np.arange(9) * 10.0,
+             off=np.arange(9) * 10.0 + 5)  # fmt: skip
+    mapping.write_text("spikes: {times: t, units: u}\ntrials: {start: 'on', end: 'off'}\n")
+    reader_of("npz").read(tmp_path / "a.npz", ReadOptions(mapping=mapping))
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path / 'a.npz'}: recording 'a': spikes run from")
+    assert "as if the times of spikes were in milliseconds" in said
 
 
 def test_every_reader_is_known_by_its_own_name() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import make_batch, make_info
+from worlds import BEHAVIOURS, make_batch, make_info
 
 from neuroduet.errors import UserError
 from neuroduet.masking import SCHEMES, Draw, draw, hide, to_masks
@@ -44,6 +44,14 @@ def test_single_behaviour_encoding_shows_exactly_one_behaviour() -> None:
     shown = torch.stack([~m.view(200, -1).any(1) for m in hidden.values()])
     assert (shown.sum(0) == 1).all()
     assert shown.any(1).all()
+
+
+def test_single_behaviour_encoding_shows_an_only_behaviour_always() -> None:
+    for behaviours in (BEHAVIOURS[:1], ()):
+        batch = make_batch(make_info(behaviours=behaviours), windows=50)
+        hidden = SCHEMES["encoding_from"](batch, Draw(generator=generator())).hidden
+        assert hidden.pop(NEURAL).all()
+        assert not any(mask.any() for mask in hidden.values())
 
 
 def test_scheme_frequencies_are_equal_within_three_standard_errors() -> None:
@@ -94,6 +102,25 @@ def test_scored_is_hidden_and_observed_and_never_visible(
             assert not (scored & ~batch.observed[name]).any()
 
 
+def test_visible_bins_are_hidden_besides_as_often_as_asked_and_never_scored() -> None:
+    batch = make_batch(make_info(), windows=500)
+    plain, more = (
+        draw(batch, {"encoding": 1.0}, Draw(generator=generator()), hide_visible=share)
+        for share in (0.0, 0.3)
+    )
+    assert plain.visible["wheel"].all()
+    assert more.visible["wheel"].float().mean().item() == pytest.approx(0.7, abs=0.03)
+    # What is said once per trial has no bins.
+    assert more.visible["choice"].all()
+    assert all(torch.equal(more.scored[name], plain.scored[name]) for name in plain.scored)
+
+
+def test_a_scheme_that_a_single_sample_draws_is_its_own() -> None:
+    batch = make_batch(make_info(), windows=1)
+    masks = draw(batch, {"encoding": 1.0}, Draw(generator=generator()))
+    assert masks.scored[NEURAL].all()
+
+
 def test_the_same_seed_draws_the_same_masks() -> None:
     batch = make_batch(make_info())
     first, second = (draw(batch, ALL, Draw(ratio=0.3, generator=generator(3))) for _ in range(2))
@@ -118,3 +145,10 @@ def test_padding_bins_are_neither_visible_nor_scored() -> None:
 def test_an_unknown_scheme_names_the_nearest_one() -> None:
     with pytest.raises(UserError, match="did you mean 'encoding'"):
         draw(make_batch(make_info()), {"encodin": 1.0}, Draw(ratio=0.3, generator=generator()))
+    with pytest.raises(UserError, match="did you mean 'encoding'"):
+        draw(make_batch(make_info()), ALL | {"encodin": 0.0}, Draw(generator=generator()))
+
+
+def test_schemes_of_no_weight_are_no_schemes() -> None:
+    with pytest.raises(UserError, match=r"none of the masking schemes \(none\) can be drawn"):
+        draw(make_batch(make_info()), {"encoding": 0.0}, Draw(generator=generator()))

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from sklearn.metrics import balanced_accuracy_score, d2_tweedie_score, f1_score, r2_score
 
 from neuroduet import metrics
 from neuroduet.errors import UserError
+from neuroduet.metrics.primary import QUESTION, primary
 from neuroduet.types import UNLABELLED
 
 REFERENCE_COUNTS = np.array([[1, 0, 2, 1], [0, 1, 0, 3]])[:, :, None]
@@ -61,7 +63,27 @@ def test_a_rate_of_zero_is_replaced_by_1e_9():
     raised[1, 1] = 1e-9
     found = metrics.bits_per_spike(rates, REFERENCE_COUNTS, REFERENCE_VALID)
     assert found == metrics.bits_per_spike(raised, REFERENCE_COUNTS, REFERENCE_VALID)
-    assert np.isfinite(found)
+    # One of 8 spikes falls where 1e-9 instead of 0.5 was expected.
+    lost = (np.log(1e-9 / 0.5) + 0.5 - 1e-9) / (8 * np.log(2))
+    assert found == pytest.approx(2.602690 / (8 * np.log(2)) + lost, abs=1e-6)
+
+
+def test_a_unit_that_fired_once_counts_as_one_unit_and_as_one_spike():
+    counts = np.array([[1, 0, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0]]).T[None]
+    # Twice the mean where the spike falls: 1 bit. The second is its mean: 0. The third is silent.
+    rates = np.array([[1 / 2, 1 / 6, 1 / 6, 1 / 6], [0.75] * 4, [0.1] * 4]).T[None]
+    valid = np.ones((1, 4), dtype=bool)
+    by_unit = metrics.bits_per_spike_by_unit(rates, counts, valid)
+    np.testing.assert_allclose(by_unit, [1.0, 0.0, np.nan], atol=1e-12)
+    assert metrics.bits_per_spike(rates, counts, valid) == pytest.approx(1 / 2)
+    assert metrics.bits_per_spike(rates, counts, valid, "pooled") == pytest.approx(1 / 4)
+
+
+def test_without_a_scored_bin_every_unit_is_nan():
+    rates, counts, valid = random_activity()
+    nothing = np.zeros_like(valid)
+    assert np.isnan(metrics.bits_per_spike_by_unit(rates, counts, nothing)).tolist() == [True] * 4
+    assert np.isnan(metrics.r2_by_unit(counts, rates, nothing)).tolist() == [True] * 4
 
 
 def test_a_prediction_of_nan_is_not_hidden():
@@ -224,3 +246,22 @@ def test_every_metric_has_a_definition_that_states_its_null():
     )
     assert set(metrics.DEFINITIONS) == names
     assert all("null: " in sentence for sentence in metrics.DEFINITIONS.values())
+
+
+def test_one_metric_of_every_whole_target_stands_for_the_others():
+    rows = [
+        ("encoding", "spikes", "r2"),
+        ("encoding", "spikes", "bits_per_spike"),
+        ("encoding_from", "spikes", "bits_per_spike"),
+        ("decoding", "paw", "r2"),
+        ("decoding", "paw[1]", "r2"),
+        ("decoding_by_region", "paw@CA1", "r2"),
+        ("decoding", "choice", "accuracy"),
+        ("decoding", "choice", "balanced_accuracy"),
+        ("decoding", "odd", "macro_f1"),
+    ]
+    assert primary(pd.DataFrame(rows, columns=QUESTION)) == [
+        ("encoding", "spikes", "bits_per_spike"),
+        ("decoding", "paw", "r2"),
+        ("decoding", "choice", "balanced_accuracy"),
+    ]

@@ -132,3 +132,12 @@ def test_the_micro_batches_of_a_step_count_as_one_batch():
     ]
     losses = published_losses([one, two], [first, second], masks)
     assert losses[NEURAL].item() == pytest.approx(1.049574, abs=1e-6)
+
+
+def test_activity_has_a_loss_only_where_it_is_both_predicted_and_scored():
+    prediction, batch, masks = choice(flags(1, 1))
+    everywhere = {NEURAL: torch.ones(2, 100, 1, dtype=torch.bool)}
+    asked = Masks(visible={}, scored=masks.scored | everywhere)
+    answered = Prediction(activity=torch.zeros(2, 100, 1), behaviours=prediction.behaviours)
+    for given, scored in ((prediction, asked), (answered, masks)):
+        assert set(published_losses([given], [batch], [scored])) == {"choice"}

@@ -80,6 +80,20 @@ def test_a_group_is_never_in_two_folds_and_the_seed_shuffles():
     assert len({tuple(recording_folds(labels, 3, seed)) for seed in range(5)}) > 1
 
 
+def test_nothing_is_learnt_from_the_group_that_is_scored_not_even_without_labels():
+    recordings, labels = world(8)
+    for bare in (2, 6, 7):
+        labels[bare] = np.full_like(labels[bare], -1)
+    groups = ["a", "b", "a", "b", "c", "d", "c", "e"]
+    log: list = []
+    found = compare([candidate(log)], recordings, labels, folds=2, groups=groups)
+    for _, learnt, tested in log:
+        assert not {groups[i] for i in learnt} & {groups[i] for i in tested}
+        assert 7 in learnt  # nobody of its group is ever scored
+    assert found.set_index(["metric", "class"])["value"]["macro_f1", "all"] == 1.0
+    assert found.set_index(["metric", "class"])["n"]["macro_f1", "all"] == 5 * 40
+
+
 def test_every_labelled_recording_is_predicted_once_by_a_model_that_never_saw_it():
     recordings, labels = world()
     labels[2] = np.full_like(labels[2], -1)
@@ -105,6 +119,15 @@ def test_scores_are_those_of_the_pooled_predictions():
     assert {"edit", "f1@50", "balanced_accuracy", "f1"} <= set(table["metric"])
 
 
+def test_labels_may_be_names_as_a_segmenter_takes_them():
+    recordings, labels = world()
+    labels[0][:5] = -1
+    words = [np.array(["rest", "run", "walk", ""])[y] for y in labels]
+    plain = compare([candidate()], recordings, labels, names=["rest", "run", "walk"])
+    found = compare([candidate()], recordings, words)
+    pd.testing.assert_frame_equal(found.drop(columns="fit_s"), plain.drop(columns="fit_s"))
+
+
 def test_a_stopped_comparison_goes_on_without_repeating_fits(tmp_path):
     recordings, labels = world()
     log: list = []
@@ -121,7 +144,7 @@ def test_a_stopped_comparison_goes_on_without_repeating_fits(tmp_path):
         report=lambda done, total, _: told.append((done, total)),
     )
     assert len(log) == 4
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
     pd.testing.assert_frame_equal(fresh.drop(columns="fit_s"), again.drop(columns="fit_s"))
 
 
@@ -160,8 +183,10 @@ def test_a_class_missing_from_training_gets_probability_zero():
 
 def test_labels_must_fit_their_recordings():
     recordings, labels = world()
-    with pytest.raises(UserError, match="one label per frame"):
+    with pytest.raises(UserError, match="one integer per frame"):
         compare([candidate()], recordings, [one[1:] for one in labels])
+    with pytest.raises(UserError, match="unknown class 'c'"):
+        compare([candidate()], recordings, [np.array(list("abc"))[y] for y in labels], names="ab")
     with pytest.raises(UserError, match="groups are given"):
         compare([candidate()], recordings, labels, groups=["a"])
 

@@ -138,6 +138,18 @@ def test_the_table_has_every_fit_and_counts_its_labels():
     assert SEEDS == (1, 1001, 2001, 3001, 4001)
 
 
+def test_labels_may_be_names():
+    names = np.array(["a", "b", "c"])
+    train, labels = world()
+    test, truth = world(seed=9)
+    words = [[names[y] for y in ys] for ys in (labels, truth)]
+    found = label_density([candidate()], train, words[0], test, words[1], goals=[9], seeds=[1])
+    plain = label_density(
+        [candidate()], train, labels, test, truth, goals=[9], seeds=[1], names=list("abc")
+    )
+    pd.testing.assert_frame_equal(found.drop(columns="fit_s"), plain.drop(columns="fit_s"))
+
+
 def test_a_stopped_experiment_goes_on_without_repeating_fits(tmp_path):
     file = tmp_path / "density.csv"
     run(file, goals=(5,))
@@ -145,7 +157,7 @@ def test_a_stopped_experiment_goes_on_without_repeating_fits(tmp_path):
     told = []
     continued = run(file, report=lambda done, total, value: told.append((done, total)))
     assert Nearest.fits == 2
-    assert told == [(3, 4), (4, 4)]
+    assert told == [(0, 4), (3, 4), (4, 4)]
     Nearest.fits = 0
     again, fresh = run(file), run()
     assert Nearest.fits == 4
@@ -177,11 +189,13 @@ def test_another_model_is_added_to_a_table(tmp_path):
 
 def test_recordings_and_labels_must_fit():
     train, labels = world()
-    with pytest.raises(UserError, match="one label per frame"):
+    with pytest.raises(UserError, match="labels are given for 2 of 3 recordings"):
         label_density([candidate()], train, labels[:2], train, labels, goals=[5])
     unlabelled = [np.full(len(one), -1) for one in labels]
-    with pytest.raises(UserError, match="no frame is labelled"):
+    with pytest.raises(UserError, match="no frame has labels; give some"):
         label_density([candidate()], train, unlabelled, train, labels, goals=[5])
+    with pytest.raises(UserError, match="no frame has labels to score by"):
+        label_density([candidate()], train, labels, train, unlabelled, goals=[5])
 
 
 def test_a_fingerprint_tells_arrays_and_words_apart():

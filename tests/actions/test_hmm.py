@@ -141,6 +141,13 @@ def test_labelled_frames_allow_states_of_their_own_class_only():
     assert np.exp(table[3]) == pytest.approx([0.75, 0.25, 0.25, 0.25])
 
 
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_the_chances_of_all_weak_labels_of_a_state_sum_to_one(n_classes):
+    table = np.exp(evidence(np.arange(n_classes), n_classes, trust=0.4)[1 + n_classes :])
+    np.testing.assert_allclose(table.sum(0), 1.0)
+    assert np.diag(table) == pytest.approx([0.4] * n_classes)
+
+
 def test_weak_labels_name_states_and_may_be_wrong():
     values, places, _ = clouds()
     rng = np.random.default_rng(1)

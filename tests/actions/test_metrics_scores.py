@@ -54,6 +54,16 @@ def test_a_table_holds_every_metric_once_with_its_definition():
     assert rows["n"]["edit", "all"] == len(truth)
 
 
+@pytest.mark.parametrize("kind", [str, float])
+def test_classes_that_are_no_integers_are_refused_in_a_sentence(kind):
+    truth, predicted, _ = world()
+    strange = [one.astype(kind) for one in truth]
+    with pytest.raises(UserError, match="labels are of type .*; give numbers of classes"):
+        metrics.score_actions(strange, predicted, NAMES)
+    with pytest.raises(UserError, match="predictions are of type .*, expected integers"):
+        metrics.score_states(truth, strange, NAMES)
+
+
 def test_values_are_those_of_the_metrics_themselves():
     truth, predicted, _ = world()
     rows = indexed(metrics.score_actions(truth, predicted, NAMES))

@@ -17,7 +17,9 @@ from neuroduet import actions
 from neuroduet.actions import Segmenter
 from neuroduet.actions.evaluation import evaluate_actions
 from neuroduet.actions.families import FAMILIES
-from neuroduet.actions.run import Inputs
+from neuroduet.actions.metrics import score_states
+from neuroduet.actions.run import Inputs, Recipe, train_segmenter
+from neuroduet.actions.saved import FILES
 from neuroduet.errors import UserError
 from neuroduet.simulate.nascar import nascar
 from neuroduet.types import UNLABELLED
@@ -93,6 +95,15 @@ def test_states_are_found_without_labels(model: str) -> None:
     states = segmenter.fit(features).predict(features)
     assert segmenter.class_names == ("state 0", "state 1", "state 2")
     assert {s.shape for s in states} == {(400,)}
+
+
+def test_states_without_names_are_not_scored_as_if_they_were_classes() -> None:
+    features, labels = world()
+    segmenter = Segmenter("hmm", features="position", n_states=3, restarts=1).fit(features)
+    with pytest.raises(UserError, match="are no classes; .*score_states"):
+        segmenter.score(features, labels)
+    found = score_states(labels, segmenter.predict(features)).set_index(["metric", "class"])
+    assert found["value"]["one_to_one", "all"] > 0.9
 
 
 @pytest.mark.parametrize("given", [None, ("rest", "groom", "rear")])
@@ -254,6 +265,43 @@ def test_a_model_that_is_not_fitted_or_fitted_to_other_features_says_so() -> Non
         segmenter.latents([np.zeros((5, 4))])
     with pytest.raises(UserError, match="set n_states"):
         Segmenter("arhmm").fit([X])
+
+
+def test_states_that_came_back_from_files_do_not_name_the_classes_of_a_new_fit(
+    tmp_path: Path,
+) -> None:
+    features, labels = world()
+    segmenter = Segmenter("hmm", features="position", n_states=3, restarts=1).fit(features)
+    again = Segmenter.from_pretrained(segmenter.save_pretrained(tmp_path / "model"))
+    assert again.class_names == again.fit(features).class_names == segmenter.class_names
+    assert again.fit(features, labels).class_names == ("0", "1", "2")
+
+
+def test_a_folder_that_holds_files_is_not_written_over(tmp_path: Path) -> None:
+    segmenter, _ = fitted("random_forest")
+    folder = segmenter.save_pretrained(tmp_path / "deep" / "model", licence="mit")
+    assert "license: mit" in (folder / "README.md").read_text("utf-8")
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(kept) == set(FILES)
+    other, _ = fitted("hmm")
+    with pytest.raises(UserError, match="already holds files; choose a new or empty folder"):
+        other.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    with pytest.raises(NotFittedError):
+        Segmenter("hmm").save_pretrained(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_segmenter_is_not_trained_for_a_folder_that_holds_files(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="already holds files"):
+        train_segmenter(
+            inputs=Inputs(data=tmp_path / "nowhere"),
+            recipe=Recipe(),
+            out=tmp_path / "out",
+            unlabelled=False,
+        )
 
 
 def test_a_damaged_folder_is_named(tmp_path: Path) -> None:

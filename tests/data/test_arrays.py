@@ -159,6 +159,11 @@ def test_touching_trials_are_allowed():
         ({"counts": COUNTS.astype(str)}, r"counts is of type <U\d+, expected numbers"),
         ({"counts": COUNTS.astype(object) + 1j}, "counts is of type object, expected numbers"),
         ({"counts": [[1, 2], [3]]}, "counts has parts of different lengths"),
+        ({"counts": np.ones((0, 10, 4), int)}, "counts has 0 bins of 4 units, expected at least"),
+        ({"counts": np.ones((12, 10, 0), int)}, "counts has 120 bins of 0 units, expected at"),
+        ({"bin_size_s": np.inf}, "bin_size_s is inf, expected seconds above 0"),
+        ({"trials": {"day": np.arange(12).astype("datetime64[D]")}},
+         r"trials.day holds dates or times of datetime64\[D\], .*; convert it to seconds"),
         ({"counts": np.ones(3)}, r"shape \(3,\), expected \(trials, bins, units\)"),
         ({"counts": -COUNTS - 1}, "negative or fractional"),
         ({"counts": COUNTS * 0.5}, "store them as traces"),
@@ -203,6 +208,8 @@ def test_what_does_not_fit_is_named(changes, message):
         ({"spike_times": [[0.0], [1.0]]}, "leave spike_units out"),
         ({"spike_times": [[0.0], [1.0]], "spike_units": None, "units": {"region": ["a"]}},
          r"units\['region'\] has 1 entries, but there are 2 units \(spike_times has an array"),
+        ({"spike_times": [[0.0], [[1.0, 2.0], [3.0, 4.0]]], "spike_units": None},
+         r"spike_times of unit 1 has shape \(2, 2\), expected one time per spike"),
         ({"spike_times": ["a", "b"]}, "spike_times is of type <U1, expected numbers"),
         ({"trials": {"start": ["0"], "end": ["1"]}}, "trials column start is of type <U1"),
         ({"spike_times": [0.0, np.inf]}, "not finite"),
@@ -248,6 +255,23 @@ def test_times_of_spikes_may_be_given_by_unit():
     ragged[:] = by_unit
     again = from_arrays(session_id="s", spike_times=ragged)
     np.testing.assert_array_equal(again.spikes.unit_index, recording.spikes.unit_index)
+
+
+@pytest.mark.parametrize(
+    "one", [0.2, np.array(0.2), np.array([[0.2]])], ids=["number", "0-D", "MATLAB column"]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_unit_of_one_spike_may_be_given_as_a_number(one, first):
+    rest = np.array([[0.1], [0.3]])
+    recording = from_arrays(session_id="s", spike_times=[one, rest] if first else [rest, one])
+    np.testing.assert_allclose(recording.spikes.timestamps, [0.1, 0.2, 0.3])
+    assert recording.spikes.unit_index.tolist() == ([1, 0, 1] if first else [0, 1, 0])
+
+
+def test_trials_without_a_split_are_left_out():
+    split = ["train"] * 6 + [None] * 2 + ["test"] * 4
+    found = build(split=np.array(split, dtype=object)).trials.split.tolist()
+    assert found == ["train"] * 6 + [""] * 2 + ["test"] * 4
 
 
 def test_tables_may_be_of_pandas():

@@ -264,9 +264,11 @@ def test_traces_have_no_rate_to_filter_by(tmp_path):
 def test_classes_are_the_union_over_sessions(tmp_path):
     spiking(tmp_path, "b", behaviours={"block": np.tile([0.2, 0.5], 15)})
     spiking(tmp_path, "a", behaviours={"block": np.tile([0.5, 0.8], 15).astype(np.float32)})
-    one, two = open_sessions(tmp_path, CONFIG)
+    spiking(tmp_path, "c", behaviours={"block": np.tile([0.2, 0.8], 15).astype(np.float16)})
+    one, two, three = open_sessions(tmp_path, CONFIG)
     assert (one.info.id, two.info.id) == ("a", "b")
     assert one.info.behaviours == two.info.behaviours
+    assert three.batch(np.arange(2)).behaviours["block"].tolist() == [0, 2]
     assert one.info.behaviours[0].classes == pytest.approx((0.2, 0.5, 0.8))
     assert one.batch(np.arange(2)).behaviours["block"].tolist() == [1, 2]
     assert two.batch(np.arange(2)).behaviours["block"].tolist() == [0, 1]

@@ -33,6 +33,25 @@ def sizes(split):
     return tuple(int((split == name).sum()) for name in ("train", "valid", "test"))
 
 
+def test_a_split_without_test_windows_is_told(caplog):
+    short = assign_splits(
+        make(np.arange(30) * 2.0, trial=np.full(30, -1)),
+        SplitConfig(),
+        session="s",
+        bin_size_s=0.2,
+    )
+    assert sizes(short.split)[2] == 0
+    assert "session s: a blocked split of 30 windows leaves none for testing" in caplog.text
+    caplog.clear()
+    nobody = SplitConfig(kind="blocked", train=0.8, valid=0.2)
+    assign_splits(make(np.arange(30) * 2.0), nobody, session="s", bin_size_s=0.2)
+    given = np.array(["train"] * 30)
+    assign_splits(
+        make(np.arange(30) * 2.0), SplitConfig(), session="s", bin_size_s=0.2, given=given
+    )
+    assert not caplog.records
+
+
 def test_437_trials_divide_into_305_44_and_88():
     assert sizes(random_split(np.arange(437), "s", SplitConfig())) == (305, 44, 88)
 
@@ -171,7 +190,7 @@ def test_overlapping_continuous_windows_need_blocks():
 
 def test_splits_without_training_windows_are_refused():
     column = np.array(["test", "test"])
-    with pytest.raises(UserError, match="none for training"):
+    with pytest.raises(UserError, match=r"none for training; mark some of trials\.split"):
         assign_splits(make([0.0, 2.0]), SplitConfig(), session="s", bin_size_s=0.1, given=column)
 
 

@@ -80,6 +80,19 @@ def test_a_bin_longer_than_every_window_is_what_is_wrong(config):
     assert len(make_windows(events(TRIALS), config, 1.5))
 
 
+def test_a_bin_longer_than_continuous_windows_is_what_is_wrong():
+    said = "bin_size_s is 20, but the longest window of session s lasts 2 s.*such as 0.02"
+    with pytest.raises(UserError, match=said):
+        make_windows(events(until=100.0), WindowConfig(length_s=2.0), 20.0)
+
+
+def test_bins_of_more_than_a_second_are_suspected(caplog):
+    assert choose_bin_size(events(), WindowConfig(bin_size_s=1.0)) == 1.0
+    assert not caplog.records
+    assert choose_bin_size(events(), WindowConfig(bin_size_s=20.0)) == 20.0
+    assert "20 s, as if it were in milliseconds; give seconds, such as 0.02" in caplog.text
+
+
 @pytest.mark.parametrize(
     "values",
     [[0, 1, 1], [True, False, True], ["left", "right", "left"], [-0.5, 0.0, 0.25]],

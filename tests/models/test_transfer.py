@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import PoissonRegressor, Ridge
+from worlds import make_info
 
-from neuroduet.models.transfer import LoadingPrior, gaussian_map, poisson_map
+from neuroduet.config import ModelConfig
+from neuroduet.models import build
+from neuroduet.models.transfer import LoadingPrior, gaussian_map, loading_prior, poisson_map
 
 
 def flat(rank: int, variance: float) -> LoadingPrior:
@@ -81,3 +85,17 @@ def log_posterior(
 ) -> float:
     drive = latents @ loadings + bias
     return float((counts * drive - np.exp(drive)).sum() - 0.5 * (loadings**2).sum() / 0.1)
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_the_prior_of_a_few_units_is_finite_and_as_wide_as_their_loadings(units: int) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(width=16, layers=1, heads=2, feed_forward=16, output_rank=4)
+    model = build(config, [make_info(units=units)])
+    (session,) = model.session_infos
+    rows = model.loadings(session).detach().double().numpy()
+    prior = loading_prior(model)
+    spread = rows if units == 1 else np.diff(rows, axis=0) / 2
+    np.testing.assert_allclose(np.trace(prior.covariance), 2 * (spread**2).sum(), rtol=2e-3)
+    np.testing.assert_allclose(prior.mean, 0.0 if units == 1 else rows.mean(0), atol=1e-12)
+    np.linalg.cholesky(prior.covariance)

@@ -20,6 +20,7 @@ from neuroduet.models import build, set_up_session
 from neuroduet.models.questions import answer_units
 from neuroduet.models.transfer import adapt_stitchers
 from neuroduet.models.translator import Translator
+from neuroduet.nn.stitch import InputStitch
 from neuroduet.nn.unit_embedding import UnitEmbedding
 from neuroduet.training.files import read_tensors
 from neuroduet.training.finetune import copy_core, finetune
@@ -267,3 +268,19 @@ def test_runs_of_before_the_setting_existed_still_load(tmp_path: Path) -> None:
     found = load_run(run).model
     assert found.units is None
     assert all(torch.equal(x, expected[name]) for name, x in found.state_dict().items())
+
+
+@torch.no_grad()
+def test_half_precision_leaves_a_covariance_of_latents() -> None:
+    torch.manual_seed(0)
+    units, size, rank = 100, 24, 72
+    embedding = UnitEmbedding(size, (rank, rank), 1)
+    embedding.to_input.normal_()
+    embedding.add("s_a", units)
+    embedding.vectors["s_a"].normal_()
+    stitch = InputStitch(units, None, True, 0.0, False)
+    with torch.autocast("cpu", torch.bfloat16):
+        weight = embedding.weight("s_a")
+        projected = torch.eye(rank)[None]
+        covariance = stitch._posterior(projected, weight, None)[0]
+    assert float(torch.linalg.eigvalsh(covariance.double()).min()) > 0

@@ -36,6 +36,7 @@ from neuroduet.report.action_report_tables import (
     recording_scores,
     state_table,
 )
+from neuroduet.report.action_report_words import said as about_predictions
 from neuroduet.types import UNLABELLED
 
 NAMES = ("rest", "<b>run</b>", "turn & go")
@@ -128,7 +129,7 @@ def test_a_page_of_labelled_recordings_scores_and_warns(page, model, data):
     scores = score_actions(found.truth, found.predicted, NAMES, found.probabilities)
     macro = scores[scores["metric"] == "macro_f1"].iloc[0]
     assert f"Macro F1 {macro.value:.3f} (95 % {macro.low:.3f} to {macro.high:.3f}" in text
-    assert "4 recordings (1,600 frames, 13 minutes)" in text
+    assert "4 recordings (1,600 frames, 13.3 minutes)" in text
     assert "labelled 90 % of the frames" in text
     for part in ("Which classes are confused", "Time budget", "How long bouts last",
                  "Bouts and transitions", "Whether probabilities mean what they say",
@@ -173,6 +174,14 @@ def test_the_page_lies_beside_the_model_if_not_told_otherwise(model):
     path = write_action_report(model)
     assert path == model / "report.html"
     path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("step_s", "length"), [(0.04, "500 frames, 20 s"), (0.3, "500 frames, 2.5 minutes")]
+)
+def test_the_length_of_recordings_has_a_fitting_unit(step_s, length):
+    found = said([np.full(500, -1)], [np.zeros(500, int)], steps=[step_s])
+    assert f"({length})" in about_predictions(found, None)[0]
 
 
 def test_without_labels_there_are_bouts_and_no_scores(model, tmp_path):

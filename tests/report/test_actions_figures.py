@@ -78,6 +78,13 @@ def test_the_confusion_matrix_holds_fractions_of_the_true_classes():
     assert {"rest (4)", "run (3)"} <= set(said)
 
 
+def test_rows_of_classes_that_never_occur_are_empty():
+    truth, predicted = [np.array([0, 0, 0, 1])], [np.array([0, 0, 2, 1])]
+    said = texts(confusion_matrix(truth, predicted, NAMES).svg)
+    fractions = [text for text in said if re.fullmatch(r"\d\.\d\d", text)]
+    assert sorted(fractions) == ["0.00"] * 3 + ["0.33", "0.67", "1.00"]
+
+
 def test_bouts_are_counted_and_followed():
     truth = [np.repeat([0, 1, 0, 2], [10, 4, 20, 2])]
     found = bouts_and_transitions(truth, [np.repeat([0, 2], [30, 6])], NAMES, frame_s=0.1)

@@ -142,6 +142,27 @@ def test_references_are_those_of_the_shared_sessions(pair):
     assert (wheel.linear, wheel.linear_name) == (pytest.approx(0.4), "ridge")
 
 
+def test_linear_baselines_in_a_file_of_their_own_are_set_beside(pair):
+    for run, value in zip(pair, (0.11, 0.12), strict=True):
+        rows = [
+            score("poisson_glm", f"s{i}", "encoding", "spikes", "bits_per_spike", value)
+            for i in range(len(BASE))
+        ]
+        pd.DataFrame(rows).to_csv(run / "baselines.csv", index=False)
+    by = {one.named: one for one in asked(pair)[0]}
+    encoding = by["encoding", "spikes", "bits_per_spike"]
+    assert (encoding.linear, encoding.linear_name) == (pytest.approx(0.11), "poisson_glm")
+
+
+def test_a_run_that_was_pretrained_differs_from_one_that_was_not(pair, tmp_path):
+    known = {"run": "first", "sessions": 4, "subjects": 3}
+    (pair[1] / "env.json").write_text(json.dumps({"pretrained": known}))
+    text = words(page_of(pair, tmp_path / "page.html"))
+    assert "small: not pretrained; large: pretrained on 4 sessions of 3 animals." in text
+    (pair[0] / "env.json").write_text(json.dumps({"pretrained": known}))
+    assert "not pretrained" not in words(page_of(pair, tmp_path / "page.html"))
+
+
 def test_the_summary_says_who_wins_where_by_how_much_and_how_surely(pair, tmp_path):
     text = words(page_of(pair, tmp_path / "page.html"))
     assert "large compared with small on 6 shared sessions in 3 questions" in text

@@ -88,6 +88,15 @@ def test_rare_regions_are_drawn_together():
     assert "other regions (5)" in found.svg
 
 
+def test_a_short_axis_of_rates_has_plain_numbers():
+    rates = np.linspace(2.5, 8.0, 12)
+    found = unit_scores(unit_table(np.linspace(0, 1, 12), rate_hz=rates))
+    assert found is not None
+    for tick in "3456":
+        assert f">{tick}<" in found.svg
+    assert "mathdefault" not in found.svg
+
+
 def test_units_beyond_the_axis_are_counted():
     values = [*np.linspace(0.0, 0.2, 50), -40.0]
     found = unit_scores(unit_table(values, rate_hz=1.0))
@@ -191,6 +200,14 @@ def test_regions_that_were_taken_for_others_have_a_table() -> None:
     for text in ("CA1 (4)", "VISp (2)", "0.75", "0.25", "1.00"):
         assert text in drawn.svg
     assert region_confusion(units[units["region"] == "VISp"]) is None
+
+
+def test_a_region_that_only_was_guessed_has_no_fractions() -> None:
+    units = pd.DataFrame({"region": ["CA1", "CA1", "VISp"], "guess": ["CA1", "LP", "VISp"]})
+    drawn = region_confusion(units)
+    assert drawn is not None
+    assert "LP (0)" in drawn.svg
+    assert drawn.svg.count(">0.00<") == 3
 
 
 def test_the_read_out_of_regions_is_no_session_of_the_figure():

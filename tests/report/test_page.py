@@ -101,6 +101,17 @@ def test_the_summary_gives_the_score_beside_null_linear_and_oracle(text):
         assert f">{name}</abbr> {value}" in tile
 
 
+def test_a_score_below_the_null_goes_no_part_of_the_way(tmp_path):
+    run = make_run(tmp_path / "run")
+    rows = [
+        score("duet", "mouse_1", "encoding", "spikes", "bits_per_spike", 0.2, oracle=0.4),
+        score("duet", "mouse_1", "forward", "spikes", "bits_per_spike", -0.1, oracle=0.4),
+    ]
+    pd.DataFrame(rows).to_csv(run / "scores.csv", index=False)
+    said = write_report(run).read_text(encoding="utf-8")
+    assert "it goes -25 to 50 % of the way there from the null" in said
+
+
 def test_the_page_is_small(hostile_run):
     assert (hostile_run / "report.html").stat().st_size < 1_000_000
 
@@ -144,6 +155,16 @@ def test_predictions_without_true_values_are_said(tmp_path):
     (tmp_path / "predictions").mkdir()
     np.savez(tmp_path / "predictions" / "one.npz", **arrays)
     assert "holds no true values" in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_model_that_neither_encodes_nor_decodes_lacks_figures_and_nothing_fails(tmp_path):
+    arrays = prediction_arrays()
+    kept = ("start_s", "split", "trial", "valid", "units", "bin_size_s")
+    (tmp_path / "predictions").mkdir()
+    np.savez(tmp_path / "predictions" / "one.npz", **{name: arrays[name] for name in kept})
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "one.npz holds no encoding or decoding" in text
+    assert "cannot be drawn" not in text
 
 
 def test_predictions_that_do_not_fit_together_are_said(tmp_path):

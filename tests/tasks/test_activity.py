@@ -15,8 +15,10 @@ from planted import Copier, Guesser, PlantedSession, Silent, plant, value
 from neuroduet import metrics
 from neuroduet.errors import UserError
 from neuroduet.tasks import GROUPS, TASKS, task_names
+from neuroduet.tasks.activity import one_question, question_masks
 from neuroduet.tasks.evaluate import score_predictors
 from neuroduet.tasks.oracle import oracles
+from neuroduet.tasks.questions import Whole
 from neuroduet.tasks.task import ActivityOptions, Variant
 from neuroduet.types import NEURAL, NO_REGION, Batch, Masks, Prediction, UnitQuestions
 
@@ -435,3 +437,30 @@ def test_units_of_some_sessions_are_asked_about_there_and_a_wrong_one_is_named()
 def test_options_that_leave_nothing_to_ask_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UserError, match="give . or more"):
         ActivityOptions(**wrong)
+
+
+@pytest.mark.parametrize("task", BY_UNITS)
+def test_units_that_a_session_lacks_leave_nothing_to_ask(task: str) -> None:
+    assert variants(task, planted(["CA1", "CA1", "VISp", "VISp"]), units=("u9",)) == ()
+
+
+def test_a_question_scores_its_own_units_only() -> None:
+    session = planted(["CA1", "CA1", "VISp"])
+    batch = session.batch(np.arange(2))
+    (variant,) = variants("co_smoothing", session)
+    masks = one_question(question_masks(batch, variant), questions("co_smoothing", session), 1)
+    own = batch.valid[:, :, None] & torch.tensor([False, True, False])
+    assert torch.equal(masks.scored[NEURAL], own)
+    assert torch.equal(masks.visible[NEURAL], batch.valid[:, :, None] & ~own)
+
+
+def test_progress_of_a_part_counts_towards_the_whole_and_never_goes_back() -> None:
+    told: list[tuple[str, int, int]] = []
+    whole = Whole(progress=lambda *progress: told.append(progress))
+    whole.next("first", 0, 2)
+    for done in (1, 3, 2, 4):
+        whole.asked("unit", done, 4)
+    whole.next("second", 1, 2)
+    whole.asked("unit", 1, 4)
+    first, second = [("unit", done, 8) for done in (1, 3, 4)], [("unit", 5, 8)]
+    assert told == [("first", 0, 2), *first, ("second", 1, 2), *second]

@@ -142,6 +142,9 @@ def test_behaviour_scores_are_those_of_the_whole_arrays(ragged: bool) -> None:
     assert value(scores, target="paw", metric="r2_per_trial") == pytest.approx(
         metrics.r2_per_trial(true["paw"], table["paw"], seen["paw"])
     )
+    n = {(s.target, s.metric): s.n for s in scores}
+    assert n["paw", "r2"] == seen["paw"].sum()
+    assert n["paw", "r2_per_trial"] == seen["paw"].any(axis=1).sum()
     latency = metrics.r2(true["latency"][seen["latency"]], table["latency"][seen["latency"]])
     assert value(scores, target="latency", metric="r2") == pytest.approx(latency)
     for name in ("state", "choice"):
@@ -255,6 +258,14 @@ def test_r2_of_counts_leaves_slow_units_out() -> None:
     assert bits["u0"]["rate_hz"] == pytest.approx(0.05)
     assert bits["u0"]["region"] == "A"
     assert math.isnan(bits["u2"]["value"])
+
+
+def test_activity_without_a_spike_has_no_rows() -> None:
+    session = plant(behaviours=())
+    silent = replace(session, activity=np.zeros_like(session.activity))
+    found = score_predictors([Guesser([session])], [silent], ["encoding"])
+    assert found.scores == []
+    assert all(math.isnan(unit["value"]) and unit["rate_hz"] == 0 for unit in found.units)
 
 
 @pytest.mark.parametrize("trial", [-1, 3])

@@ -17,7 +17,7 @@ from neuroduet.tasks.behaviour import Decoding
 from neuroduet.tasks.by_region import unit_masks
 from neuroduet.tasks.collect import blinded
 from neuroduet.tasks.frozen import FrozenReadout
-from neuroduet.tasks.readouts import LAGS, STRENGTHS
+from neuroduet.tasks.readouts import LAGS, STRENGTHS, _out_of_fold
 from neuroduet.types import NEURAL, Batch, Masks, Prediction, UnitQuestions
 
 TASK = Decoding()
@@ -57,9 +57,8 @@ class Guarded:
 
     def __init__(self, session: PlantedSession) -> None:
         self.session, self.read = session, 0
-
-    def __getattr__(self, name: str):
-        return getattr(self.session, name)
+        self.info, self.windows = session.info, session.windows
+        self.statistics, self.truth = session.statistics, session.truth
 
     def indices(self, split: str) -> np.ndarray:
         assert split != "test"
@@ -349,3 +348,17 @@ def test_errors_say_what_is_wrong() -> None:
     few.split[:2] = ["train", "valid"]
     with pytest.raises(UserError, match="1 training windows"):
         decode(FrozenReadout(Mixer(session), [few]), few)
+
+
+def test_cross_validation_fits_to_four_fifths_and_predicts_every_trial_once() -> None:
+    fitted_to = []
+
+    def fit(rows: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        fitted_to.append(len(rows))
+        return torch.ones(1, 1, 1), torch.full((1, 1), 100.0)
+
+    trials = torch.arange(20.0)[:, None]
+    truth, predicted = _out_of_fold(trials, trials, fit)
+    assert fitted_to == [16] * 5
+    assert sorted(truth[:, 0].tolist()) == trials[:, 0].tolist()
+    assert torch.equal(predicted[0], truth + 100)

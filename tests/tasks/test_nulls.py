@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from neuroduet.data.session import open_sessions
 from neuroduet.metrics import r2
 from neuroduet.models import build
 from neuroduet.tasks import TASKS
+from neuroduet.tasks.chance import pairing_draws
 from neuroduet.tasks.collect import Collected, blinded
 from neuroduet.tasks.evaluate import Evaluation, score_predictors
 from neuroduet.tasks.imposters import deeds_of, imposters
+from neuroduet.tasks.measure import ScoredWindows
 from neuroduet.tasks.nulls import (
     NULLS,
     Null,
@@ -34,6 +37,7 @@ from neuroduet.tasks.nulls import (
     shuffled,
 )
 from neuroduet.tasks.run import NULL_COLUMNS, evaluate
+from neuroduet.tasks.task import USUAL
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN
 from neuroduet.types import NEURAL, Batch, Masks, Prediction
@@ -160,6 +164,45 @@ def test_trials_are_shifted_whole_in_the_order_of_time() -> None:
     assert found == {(3, 2, 0, 1), (1, 0, 3, 2), (2, 3, 1, 0)}
 
 
+def test_predictions_are_there_also_of_what_was_not_observed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Pairing] = []
+
+    def spy(pairing: Pairing, draws: int, generator: np.random.Generator) -> list[Collected]:
+        asked.append(pairing)
+        return []
+
+    monkeypatch.setattr("neuroduet.tasks.chance.NULLS", {"spy": spy})
+    session = plant(missing=0.5, ragged=True)
+    test = session.indices("test")
+    valid = session.valid[test]
+    windows = ScoredWindows(
+        session=session,
+        batches=[session.batch(test)],
+        condition=None,
+        split="test",
+        blind=True,
+        options=USUAL,
+    )
+    trials = replace(windows, condition=np.zeros(len(test), dtype=np.int64))
+    answers = {
+        name: (session.behaviours[name][test], session.observed[name][test])
+        for name in ("wheel", "choice")
+    }
+    answers[NEURAL] = session.activity[test], valid[:, :, None] & (np.arange(4) > 0)
+    for name, (values, seen) in answers.items():
+        of = windows if name == "wheel" else trials
+        found = Collected(true=values, predicted=values, scored=seen)
+        assert pairing_draws(found, name, name, "decoding", of) == {"spy": []}
+    wheel, choice, activity = asked
+    np.testing.assert_array_equal(wheel.available, valid)
+    np.testing.assert_array_equal(choice.available, np.ones(len(test), dtype=bool))
+    assert activity.available is activity.found.scored
+    assert [pairing.trials for pairing in asked] == [False, True, True]
+    np.testing.assert_array_equal(wheel.start_s, test * 1.0)
+
+
 @given(st.integers(1, 200), st.integers(0, 50))
 def test_a_shift_moves_scored_bins_only_and_loses_none(shift: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -172,6 +215,19 @@ def test_a_shift_moves_scored_bins_only_and_loses_none(shift: int, seed: int) ->
     expected = np.roll(one.found.predicted[seen], shift, axis=0)
     np.testing.assert_array_equal(moved.predicted[seen], expected)
     assert moved.true is one.found.true
+
+
+def test_activity_is_shifted_along_the_bins_in_which_any_unit_is_scored() -> None:
+    seen = np.array([[True, True, False], [True, False, False]])
+    found = Collected(
+        true=np.zeros((2, 3, 2), np.float32),
+        predicted=np.arange(12, dtype=np.float32).reshape(2, 3, 2),
+        scored=seen[:, :, None] & np.array([True, False]),
+    )
+    # The second window comes first in time, and its one scored bin gets what the last one had.
+    shifted_by_one = rolled(found, np.array([1, 0]), 1).predicted
+    np.testing.assert_array_equal(shifted_by_one[1], [[2, 3], [8, 9], [10, 11]])
+    np.testing.assert_array_equal(shifted_by_one[0], [[6, 7], [0, 1], [4, 5]])
 
 
 def test_a_reordered_window_is_scored_where_the_other_has_a_prediction() -> None:
@@ -189,9 +245,13 @@ def test_a_reordered_window_is_scored_where_the_other_has_a_prediction() -> None
 def test_a_p_value_counts_the_score_itself_and_ties() -> None:
     assert compare(1.0, [0.0] * 9)[3] == 0.1
     assert compare(1.0, [1.0 + 1e-12, 0.0, 0.0])[3] == 0.5
+    assert compare(1e6, [1e6 - 1e-5, 0.0, 0.0])[3] == 0.5
     assert compare(-1.0, [0.0] * 9)[3] == 1.0
     assert compare(0.5, [np.nan, 0.0])[:2] == (1, 0.0)
     assert np.isnan(compare(np.nan, [0.0])[3])
+    # The two numbers differ by 0.2: their standard deviation is half of that times root 2.
+    assert compare(0.9, [0.1, 0.3])[:3] == (2, 0.2, pytest.approx(0.2**0.5 * 0.1**0.5))
+    assert np.isnan(compare(0.9, [0.1])[2])
     assert compare(0.5, [])[0] == 0
     assert np.isnan(compare(0.5, [])[3])
 
@@ -267,14 +327,18 @@ class Echo:
 
 def test_an_imposter_shows_the_behaviour_of_another_session() -> None:
     own, other = plant("a", seed=1, windows=20), plant("b", seed=2, windows=12, bins=7)
-    batches = [own.batch(own.indices("test")[:4]), own.batch(own.indices("test")[4:])]
+    indices = own.indices("test")
+    batches = [own.batch(indices[:5]), own.batch(indices[5:9]), own.batch(indices[9:])]
+    batches[0].valid[:, 5:] = False
     test = other.indices("test")
     deeds = deeds_of(other.info.behaviours, [other.batch(test)])
     made = imposters(batches, own.info.behaviours, deeds)
-    assert [len(batch.windows) for batch in made] == [4, 2]
+    assert [len(batch.windows) for batch in made] == [5, 1]
     wheel = torch.cat([batch.behaviours["wheel"] for batch in made])
     np.testing.assert_array_equal(wheel[:, :7], other.behaviours["wheel"][test][:6])
     assert not torch.cat([batch.observed["wheel"] for batch in made])[:, 7:].any()
+    assert not made[0].observed["wheel"][:, 5:].any()
+    assert made[1].observed["wheel"][:, 5:7].any()
     np.testing.assert_array_equal(made[0].activity, batches[0].activity)
     choice = torch.cat([batch.behaviours["choice"] for batch in made])
     np.testing.assert_array_equal(choice, other.behaviours["choice"][test][:6])
@@ -286,6 +350,7 @@ def test_imposters_need_a_behaviour_of_the_same_nature() -> None:
     deeds = deeds_of(other.info.behaviours, [other.batch(other.indices("test"))])
     (made,) = imposters([batch], own.info.behaviours, deeds)
     assert not made.observed["wheel"].any()
+    assert not made.behaviours["wheel"].any()
     assert made.observed["choice"].any()
     strangers = deeds_of((STATE,), [plant("c").batch(np.arange(5))])
     assert imposters([batch], (WHEEL,), strangers) == []
@@ -363,8 +428,9 @@ def test_a_score_table_with_nulls_keeps_its_rows_and_gains_columns(run: Path) ->
 
 
 def test_the_activity_has_nulls_of_its_own() -> None:
-    session = plant(windows=30)
-    found = score_predictors([Guesser([session])], [session], ["co_smoothing", "forward"], nulls=4)
+    sessions = [plant("a", seed=1, windows=30), plant("b", seed=2, windows=30)]
+    found = score_predictors([Guesser(sessions)], sessions, ["co_smoothing", "forward"], nulls=4)
+    # No behaviour is shown, so that there is nothing an imposter could say.
     assert {n.null for n in found.nulls} == {"shuffled", "shifted"}
     assert {n.target for n in found.nulls} == {"spikes"}
     assert NEURAL not in {n.target for n in found.nulls}

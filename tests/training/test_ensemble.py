@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_runs import checkpoint, metrics, model_weights, same, tiny
 
+from neuroduet.catalogue import find_entries
 from neuroduet.config import load_config
 from neuroduet.data.session import open_sessions
 from neuroduet.errors import UserError
@@ -81,6 +82,15 @@ def test_an_ensemble_is_finetuned_member_by_member(
     assert same(model_weights(alone), model_weights(out / "members" / "01"))
     assert len(load_run(out).members) == 2
     assert [info.id for info in load_run(out).sessions] == sessions
+    assert load_config(out / "config.yaml").training.members == 2
+    assert [entry.finished for entry in find_entries(out)] == [True]
+    other = finetune(run, data, tmp_path / "other", sessions, [*settings, "training.seed=8"])
+    found = load_run(other)
+    assert [member.config.training.seed for member in found.members] == [8, 9]
+    assert found.config.training.members == 2
+    shutil.rmtree(other / "members" / "01")
+    with pytest.raises(UserError, match="not a finished run: 1 of its 2 members have begun"):
+        load_run(other)
 
 
 def test_an_ensemble_of_which_members_are_missing_is_not_finished(

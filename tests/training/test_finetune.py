@@ -226,3 +226,20 @@ def test_longer_windows_than_the_published_model_holds_are_the_users_error(
     longer = [*ONE_STEP, "data.windows.length_s=0.4"]
     with pytest.raises(UserError, match="8 bins, but the pretrained model was built for 4"):
         finetune(out, recordings, tmp_path / "longer", ["new-a"], longer)
+
+
+def test_published_masks_are_refused_for_another_model(
+    plain: Path, recordings: Path, tmp_path: Path
+) -> None:
+    settings = ["masking.kind=published", "loss.kind=published"]
+    with pytest.raises(UserError, match="masking.kind=published goes with loss.kind=published"):
+        finetune(plain, recordings, tmp_path / "run", ["new-a"], settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_single_unit_is_finetuned_on_others(tmp_path: Path) -> None:
+    write_recording(tmp_path / "data", "one", units=1, seed=1)
+    write_recording(tmp_path / "data", "more", units=4, seed=2)
+    run = train(tiny(*ONE_STEP), tmp_path / "data", tmp_path / "run", ["one"])
+    out = finetune(run, tmp_path / "data", tmp_path / "out", ["more"], ONE_STEP)
+    assert all(p.isfinite().all() for p in load_run(out).model.parameters())

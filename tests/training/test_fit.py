@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.utilities.optimizer import _optimizers_to_device
 from tiny_runs import (
     Killed,
     checkpoint,
@@ -29,6 +30,7 @@ from neuroduet.training.state import MEAN, Progress
 from neuroduet.training.steps import Steps
 from neuroduet.training.threads import using_threads
 from neuroduet.training.validation import mean_scores, session_scores
+from neuroduet.types import NEURAL
 
 SIX_STEPS = [
     "training.max_epochs=10",
@@ -441,3 +443,43 @@ def test_a_step_minimises_the_mean_over_its_windows(data: Path, tmp_path: Path) 
     assert len(parts) == 2
     for name, total in sums.items():
         assert float(row[f"train_loss/{name}"]) == pytest.approx(total / windows, rel=1e-4)
+
+
+def test_all_that_is_no_module_follows_the_model_to_its_device(data: Path, tmp_path: Path) -> None:
+    opened = open_sessions(data, tiny().data)
+    model = build(tiny().model, [session.info for session in opened])
+    module = TrainingModule(model, opened, tiny(), tmp_path / "run", 10)
+    for p in model.parameters():
+        module.optimizer.state[p] = {
+            name: torch.zeros(()) for name in ("step", "exp_avg", "exp_avg_sq")
+        }
+    device = torch.device("meta")  # stands for a GPU
+    module.to(device)
+    _optimizers_to_device([module.optimizer], device)
+    module.on_fit_start()
+    tensors = [x for state in module.optimizer.state.values() for x in state.values()]
+    assert {x.device for x in (*tensors, *module.average.shadow.values())} == {device}
+
+
+def test_true_values_that_are_shown_are_moved_once(data: Path, tmp_path: Path) -> None:
+    opened = open_sessions(data, tiny().data)
+    model = build(tiny().model, [session.info for session in opened])
+    for settings, once in (([], True), (["masking.random=0.5"], False)):
+        config = tiny(*settings)
+        module = TrainingModule(model, opened, config, tmp_path / "run", 10)
+        step = next(iter(Steps(opened, config, 0, 1)))
+        _, (part,) = module.transfer_batch_to_device(step, torch.device("meta"), 0)
+        assert (part.shown is part.batch) == once
+        assert part.shown.activity.is_meta
+        assert part.masks.visible[NEURAL].is_meta
+
+
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for members in (1, 2):
+        config = tiny("training.device=cuda", f"training.members={members}")
+        with pytest.raises(UserError, match="training.device is cuda, but torch finds no GPU"):
+            train(config, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -276,7 +276,8 @@ def test_a_shared_folder_works_as_a_run(shared: Path, data: Path, tmp_path: Path
     assert write_report(folder).is_file()
     described = describe_run(folder)
     assert described["trainings"][0]["steps"] == 3
-    assert described["packages"]["torch"] == torch.__version__
+    installed = described["packages"]["torch"]  # of a build from PyPI without its CUDA version
+    assert torch.__version__.partition("+")[0] == installed.partition("+")[0]
     sessions = [open_sessions(data, tiny().data)[1].info.id]
     adapted = finetune(folder, data, tmp_path / "adapted", sessions, ["training.max_steps=1"])
     assert [info.id for info in load_run(adapted).sessions] == sessions

@@ -161,3 +161,24 @@ def test_an_exploding_loss_is_named_before_it_spoils_the_weights(
     with pytest.raises(UserError, match=r"at step \d+: training has diverged; lower training\."):
         train(config, tmp_path / "data", tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("poyo", "all"), ("duet", "activity")])
+def test_a_decoder_learns_as_if_a_session_without_behaviours_were_not_there(
+    name: str, inputs: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "data", "a")
+    write(tmp_path / "data", "b", *ODD["without_behaviours"])
+    config = preset(name, f"model.inputs={inputs}")
+    both = model_weights(train(config, tmp_path / "data", tmp_path / "both"))
+    assert "not trained on, as the model predicts behaviour and they have none: b" in caplog.text
+    alone = model_weights(train(config, tmp_path / "data", tmp_path / "alone", ["a"]))
+    assert same({key: both[key] for key in alone}, alone)
+
+
+def test_a_model_that_predicts_nothing_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "data", "a")
+    config = preset("duet", "model.inputs=activity", "model.behaviours=false")
+    with pytest.raises(UserError, match="predicts neither activity nor a behaviour of a; give"):
+        train(config, tmp_path / "data", tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -447,7 +447,7 @@ def test_a_killed_search_is_resumed(
     command = [sys.executable, "-m", "neuroduet", *words]
     table = tmp_path / "out" / "search.csv"
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    for _ in range(1200):
+    for _ in range(3000):
         if table.is_file() and any(row["status"] != "unfinished" for row in rows_of(table.parent)):
             break
         time.sleep(0.1)
@@ -461,3 +461,28 @@ def test_a_killed_search_is_resumed(
     assert _bytes(table.parent / ended["run"]) == before
     for left in Path("/tmp").glob(f"nd-{process.pid}-*"):  # a killed process cannot tidy up
         shutil.rmtree(left, ignore_errors=True)
+
+
+def test_trials_that_did_not_finish_are_named_and_run_again(
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plan = plan_for(recordings, tmp_path / "out", trials=3)
+
+    def one_only(train, plan, machines, waiting, past, record) -> None:
+        """As when Ray loses trials without an error."""
+        train(waiting[0], lambda validations, score: None)
+        record(waiting[0], "finished", "")
+
+    one_after_the_other(monkeypatch)
+    monkeypatch.setattr(tuning, "run_trials", one_only)
+    assert [t.status for t in search(plan, Machines())] == ["finished", *["unfinished"] * 2]
+    said = "2 of 3 trials did not finish: 2 (unfinished), 3 (unfinished); the same call with resum"
+    assert said in caplog.text
+    caplog.clear()
+    started = one_after_the_other(monkeypatch)
+    search(plan, Machines(), resume=True)
+    assert started[0] == [2, 3]
+    assert "did not finish" not in caplog.text

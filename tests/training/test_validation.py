@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from neuroduet.masking import PROMPTS, region_index
 from neuroduet.masking.activity import usual_horizon
 from neuroduet.models import build, set_up_session
 from neuroduet.training.fit import train
+from neuroduet.training.state import MEAN, Progress
 from neuroduet.training.validation import mean_scores, session_scores
 from neuroduet.types import NEURAL, Batch, Masks, Prediction
 
@@ -256,3 +258,21 @@ def test_a_channel_that_rests_in_validation_windows_does_not_silence_the_others(
     model = Constant(np.zeros(4), speed[8:].mean((0, 1)))
     found = validate(model, [session], masking(decoding=1.0))
     assert found["speed"] == pytest.approx(0.0, abs=1e-3)
+
+
+class Wild(nn.Module):
+    """Expects so many spikes that a single-precision number cannot hold them."""
+
+    def forward(self, batches, visible, prompts):
+        (batch,) = batches
+        return [Prediction(activity=torch.full_like(batch.activity, 1e3))]
+
+
+def test_a_hopeless_score_counts_instead_of_being_left_out(sessions: list[Session]) -> None:
+    wild = session_scores(Wild(), sessions[0], CPU, masking(encoding=1.0, neuron=1.0))
+    assert wild.keys() == {NEURAL, "co_smoothing"}
+    assert all(math.isfinite(value) and value < -1e6 for value in wild.values())
+    good = session_scores(model_of(sessions), sessions[0], CPU, masking(encoding=1.0, neuron=1.0))
+    progress = Progress()
+    assert MEAN in progress.record(good)
+    assert MEAN not in progress.record(good | wild)

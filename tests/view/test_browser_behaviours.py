@@ -34,6 +34,20 @@ WITHOUT = """async () => {
 """Uppermost row of pixels that predictions changed, as a share of the height."""
 
 
+SHADES = """() => {
+    const canvas = document.querySelector(".panel-trace.states canvas");
+    const { width, height } = canvas;
+    const copy = Object.assign(document.createElement("canvas"), { width, height });
+    const context = copy.getContext("2d", { willReadFrequently: true });
+    context.drawImage(canvas, 0, 0);
+    return [0.06, 0.97].map((share) => {
+        const { data } = context.getImageData(4, share * height, width - 8, 1);
+        return new Set(new Uint32Array(data.buffer)).size;
+    });
+}"""
+"""How many colours are in a row of pixels of the true classes, and in one of the predicted."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A long session: a wheel that is still but for short turns, contrasts of seven levels."""
@@ -101,6 +115,18 @@ def test_every_class_is_named_beside_its_colour(page):
     assert drawn["height"] == pytest.approx(box["height"], abs=3)
 
 
+def test_a_trial_that_two_requests_brought_has_no_seam(page):
+    page.keyboard.press("g")
+    page.keyboard.type("6")
+    page.keyboard.press("Enter")
+    for _ in range(5):
+        page.keyboard.press("+")
+    # Within the trial from 4 to 8 s, around a whole second, where tiles of this zoom end.
+    wait_until(page, "neuroduetView.end - neuroduetView.start < 1 && " + SETTLED)
+    page.wait_for_timeout(100)
+    assert page.evaluate(SHADES) == [1, 1]
+
+
 @pytest.mark.parametrize("card", ["#ffffff", "#1b1f25"])
 def test_names_are_read_easily_on_every_colour(page, card):
     worst = page.evaluate(
@@ -119,9 +145,12 @@ def test_names_are_read_easily_on_every_colour(page, card):
 
 @pytest.mark.parametrize(
     ("value", "span", "text"),
-    [(5e-8, 2.7, "0"), (-4e-9, 1, "0"), (0.01234, 0.1, "0.0123"), (5e-8, 1e-7, "5e-8")],
-)
-def test_what_rounding_leaves_of_nothing_is_zero(page, value, span, text):
+    [
+        (5e-8, 2.7, "0"), (-4e-9, 1, "0"), (0.01234, 0.1, "0.0123"), (5e-8, 1e-7, "5e-8"),
+        (1000001.25, 2, "1000001.3"), (-1013.26, 5, "-1013.3"), (1013.26, 0, "1010"),
+    ],
+)  # fmt: skip
+def test_numbers_have_the_digits_that_tell_them_apart(page, value, span, text):
     assert answers(page, "axis", f"m.short({value}, {span})") == text
 
 

@@ -58,6 +58,8 @@ def test_a_recording_may_begin_at_any_time(tmp_path: Path, first_s: float) -> No
     np.testing.assert_array_equal(rows, index[inside])
     assert unit["region"] == ""
     assert np.mean(unit["rate_over_time"]["hz"]) == pytest.approx(20, rel=0.15)
+    at_s = np.array(unit["rate_over_time"]["time_s"])
+    np.testing.assert_allclose(np.diff(at_s), 40 / len(at_s), rtol=1e-3)
 
 
 def test_the_rate_of_a_recording_in_pieces_counts_what_was_recorded(tmp_path: Path) -> None:

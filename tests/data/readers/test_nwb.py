@@ -142,6 +142,45 @@ def test_units_without_a_known_region_count_as_none(
     assert ("regions" in found.missing) == (said is None)
 
 
+def test_looking_names_what_is_there_and_not_read(copy: Path) -> None:
+    groups = {
+        "processing/behavior/epochs": "BehavioralEpochs",
+        "processing/behavior/epochs/running": "IntervalSeries",
+        "acquisition/raw": "ElectricalSeries",
+        "events/licks": "EventsTable",
+        "intervals/rewards": "TimeIntervals",
+        "stimulus/presentation/tone": "TimeSeries",
+    }
+    with h5py.File(copy, "a") as file:
+        for name, kind in groups.items():
+            file.require_group(name).attrs["neurodata_type"] = kind
+        for name in list(groups)[1:]:
+            file[name]["timestamps"] = np.arange(3.0)
+    assert READER.inspect(copy, ReadOptions()).dropped == (
+        "processing/behavior/epochs/running (of type IntervalSeries, which is not read)",
+        "acquisition/raw (of type ElectricalSeries, which is not read)",
+        "events/licks (of type EventsTable, which is not read)",
+        "intervals/rewards (of type TimeIntervals, which is not read)",
+        "stimulus/presentation/tone (of type TimeSeries, which is not read)",
+    )
+
+
+def test_looking_says_which_units_the_options_leave_out(whole: Path, simulated: Data) -> None:
+    found = READER.inspect(whole, ReadOptions(units=("unit003",)))
+    others = len(simulated.units.id) - 1
+    assert found.dropped == (f"{others} units (not among the units asked for)",)
+    with pytest.raises(UserError, match="unknown unit 'unit00x'"):
+        READER.inspect(whole, ReadOptions(units=("unit00x",)))
+
+
+def test_spikes_in_milliseconds_beside_trials_in_seconds_are_suspected(copy: Path) -> None:
+    with h5py.File(copy, "a") as file:
+        times = file["units/spike_times"][...]
+        replace(file["units"], "spike_times", (times - times.min()) * 1000)
+    with pytest.warns(UserWarning, match="as if the times of spikes were in milliseconds"):
+        read(copy)
+
+
 def test_a_mapping_chooses_the_behaviours(whole: Path, tmp_path: Path) -> None:
     mapping = tmp_path / "map.yaml"
     mapping.write_text("behaviours: {speed: wheel, side: trials.choice, when: trials.reward}\n")

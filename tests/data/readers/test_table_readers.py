@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 from torch_brain.data import Data
 
-from neuroduet.data.readers.reader import ReadOptions
+from neuroduet.data.readers.mat_files import read_mat
+from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.data.readers.speed import speed_of
 from neuroduet.data.readers.tables import MatReader, NpzReader
 from neuroduet.errors import UserError
@@ -162,6 +163,59 @@ def test_a_cell_of_spike_times_has_a_unit_in_each(tmp_path: Path) -> None:
     assert len(found.units.id) == 3
 
 
+def cell_of(values: list[Any]) -> np.ndarray:
+    cell = np.empty(len(values), dtype=object)
+    cell[:] = values
+    return cell
+
+
+def test_a_struct_array_of_trials_has_a_number_or_word_in_each(tmp_path: Path) -> None:
+    trials = np.zeros((1, 4), dtype=[("on", object), ("off", object), ("side", object)])
+    for row, side in enumerate(["left", "", "right", "left"]):
+        trials[0, row] = (2.0 * row, 2.0 * row + 1, side)
+    path, mapping = tmp_path / "data.mat", tmp_path / "map.yaml"
+    savemat(path, {"trial": trials, "spikes": cell_of([np.arange(9.0), np.arange(3.0)])})
+    mapping.write_text(
+        "spikes: {times: spikes}\ntrials: {start: trial.on, end: trial.off}\n"
+        "behaviours: {choice: trial.side}\n"
+    )
+    found = MAT.read(path, ReadOptions(mapping=mapping))
+    assert found.trials.start.tolist() == [0, 2, 4, 6]
+    assert found.trials.end.tolist() == [1, 3, 5, 7]
+    assert found.trials.choice.tolist() == ["left", "", "right", "left"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["CA1", "", "VISp"], ["CA1", "", "VISp"]),
+        ([1.5, np.zeros((0, 0)), 2.5], [1.5, np.nan, 2.5]),
+        ([True, False], [1, 0]),
+    ],
+    ids=["words", "numbers", "truth"],
+)
+def test_a_cell_with_one_value_each_is_an_array(
+    tmp_path: Path, values: list[Any], expected: list[Any]
+) -> None:
+    savemat(tmp_path / "data.mat", {"x": cell_of(values)})
+    np.testing.assert_array_equal(read_mat(tmp_path / "data.mat", "x"), expected)
+
+
+def test_a_cell_of_longer_arrays_keeps_them_apart(tmp_path: Path) -> None:
+    savemat(tmp_path / "data.mat", {"x": cell_of([np.arange(3.0), 1.0, np.zeros(0)])})
+    found = read_mat(tmp_path / "data.mat", "x")
+    assert isinstance(found, list)
+    assert [one.size for one in found] == [3, 1, 0]
+
+
+def test_a_matrix_of_letters_has_a_word_in_each_row(tmp_path: Path) -> None:
+    words = ["CA1 ", "VISp"]
+    with h5py.File(tmp_path / "data.mat", "w") as file:
+        file["x"] = np.array([[ord(letter) for letter in word] for word in words], np.uint16).T
+        file["x"].attrs["MATLAB_class"] = np.bytes_("char")
+    assert np.asarray(read_mat(tmp_path / "data.mat", "x")).tolist() == ["CA1", "VISp"]
+
+
 def test_trials_of_different_length_follow_each_other(shared_data: Path, tmp_path: Path) -> None:
     mapping = tmp_path / "map.yaml"
     mapping.write_text(
@@ -221,6 +275,71 @@ def test_looking_says_what_is_used_and_what_is_not(tmp_path: Path) -> None:
     assert not MAT.recognises(tmp_path)
 
 
+def look(folder: Path, arrays: Arrays, mapping: Mapping) -> Found:
+    path = folder / "map.yaml"
+    path.write_text(yaml.safe_dump(mapping))
+    return NPZ.inspect(write_npz(folder, arrays), ReadOptions(mapping=path))
+
+
+def test_an_array_with_a_dot_in_its_name_is_used(tmp_path: Path) -> None:
+    arrays, mapping = binned()
+    arrays["part.x"] = arrays.pop("x")
+    found = look(tmp_path, arrays, mapping | {"counts": "part.x"})
+    assert found.dropped == ()
+
+
+def test_looking_finds_what_reading_would_refuse(tmp_path: Path) -> None:
+    arrays, mapping = events()
+    arrays["on"] = np.where(np.arange(9) == 3, np.nan, arrays["on"])
+    with pytest.raises(UserError, match=r"on \(unit: ms\) holds 1 times that are not finite"):
+        look(tmp_path, arrays, mapping)
+
+
+def test_looking_suspects_times_that_are_in_milliseconds(tmp_path: Path) -> None:
+    arrays, mapping = events()
+    arrays["t"] = np.sort(np.random.default_rng(0).uniform(0, 90_000, 500))
+    mapping["spikes"]["times"] = "t"
+    found = look(tmp_path, arrays, mapping)
+    assert any("as if the times of spikes were in milliseconds" in one for one in found.warnings)
+
+
+def test_units_that_count_from_one_are_suspected(tmp_path: Path) -> None:
+    arrays, mapping = events()
+    assert look(tmp_path, arrays, mapping).warnings == ()
+    del mapping["units"], mapping["spikes"]["first_unit"]
+    (said,) = look(tmp_path, arrays, mapping).warnings
+    assert said.startswith("u begins with 1, so that the first unit has no spikes")
+
+
+def test_trials_inside_each_other_keep_their_ends(tmp_path: Path) -> None:
+    arrays, mapping = events()
+    arrays["off"] = np.where(np.arange(9) == 3, arrays["off"] + 20_000, arrays["off"])
+    found = read("npz", tmp_path, arrays, mapping)
+    np.testing.assert_allclose(found.trials.end, arrays["off"] / 1000)
+
+
+def test_behaviours_whose_names_become_the_same_are_both_kept(tmp_path: Path) -> None:
+    arrays, mapping = binned()
+    mapping["behaviours"] = {"x é": "speed", "x è": "speed"}
+    found = read("npz", tmp_path, arrays, mapping)
+    assert found.behaviours.name.tolist() == ["x", "x_2"]
+
+
+def test_words_outside_ascii_are_spelt_in_it(tmp_path: Path) -> None:
+    arrays, mapping = binned()
+    arrays["side"] = np.array(["links", "größer"] * 3)
+    found = read("npz", tmp_path, arrays, mapping)
+    assert set(found.trials.choice) == {"links", "gr\\xf6\\xdfer"}
+
+
+def test_a_name_that_yaml_takes_for_true_is_to_be_quoted(tmp_path: Path) -> None:
+    arrays, _ = events()
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text("spikes: {times: t, units: u}\ntrials: {start: on, end: off}\n")
+    with pytest.raises(UserError, match=r"trials\.start = True, as YAML reads on.*in quotes"):
+        NPZ.read(write_npz(tmp_path, arrays), ReadOptions(mapping=mapping))
+
+
 def without(name: str) -> Callable[[Arrays, Mapping], object]:
     return lambda arrays, mapping: arrays.pop(name)
 
@@ -269,6 +388,10 @@ EVENTS: dict[str, tuple[Callable[[Arrays, Mapping], object], str]] = {
     "trials unsorted": (change("on", lambda v: v[::-1]), "is not sorted"),
     "trial twice": (change("on", lambda v: np.append(v[0], v[:-1])), "same in rows 0 and 1"),
     "trials end first": (change("off", lambda v: v - 9_000), "do not end after they start"),
+    "no trial": (
+        lambda arrays, mapping: arrays.update(on=np.zeros(0), off=np.zeros(0)),
+        "on is empty, expected the start of each trial",
+    ),
     "ends too few": (change("off", lambda v: v[:-1]), "expected one per trial"),
     "behaviour unsorted": (change("when", lambda v: v[::-1]), "is not sorted"),
     "speed of bins": (
@@ -313,7 +436,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, writer: str, kept: int) -> 
 def test_text_is_no_activity(tmp_path: Path) -> None:
     arrays, mapping = binned()
     arrays["x"] = arrays["x"].astype(str)
-    with pytest.raises(UserError, match=r"data\.npz x is of type <U21, expected numbers"):
+    with pytest.raises(UserError, match=r"data\.npz x is of type <U1, expected numbers"):
         read("npz", tmp_path, arrays, mapping)
 
 
