@@ -250,6 +250,7 @@ INPUTS: Mapping[str, tuple[Maker, ...]] = {
     "pose-and-labels.md": (film, gait),
     "nulls.md": (partial(session, "data/mouse1.h5"), partial(run, "runs/mine", "data")),
     "crossval.md": (partial(session, "data/mouse1.h5"),),
+    "questions.md": (partial(session, "data/mouse1.h5"), partial(session, "data/mouse2.h5")),
     "search.md": (
         partial(session, "data/mouse1.h5"),
         partial(session, "new/mouse2.h5"),

@@ -175,6 +175,20 @@ def test_schemes_are_replaced_as_a_whole() -> None:
     assert changed.masking.schemes == {"encoding": 2.0}
 
 
+def test_the_weight_of_one_scheme_leaves_the_others() -> None:
+    usual = Config().masking.schemes
+    changed = override(Config(), ["masking.schemes.encoding=3"]).masking.schemes
+    assert changed == usual | {"encoding": 3.0}
+    assert changed != usual
+    both = override(Config(), ["masking.schemes={encoding: 1}", "masking.schemes.decoding=2"])
+    assert both.masking.schemes == {"encoding": 1.0, "decoding": 2.0}
+
+
+def test_a_mapping_without_a_space_after_its_colon_says_so() -> None:
+    with pytest.raises(UserError, match="'encoding:1' is a name without a value; write a space"):
+        override(Config(), ["masking.schemes={encoding:1}"])
+
+
 def test_a_behaviour_can_be_given() -> None:
     setting = "data.behaviours=[{name: hand, source: hand.xy, kind: continuous, per: bin}]"
     (behaviour,) = override(Config(), [setting]).data.behaviours or ()

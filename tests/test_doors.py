@@ -29,6 +29,9 @@ CALLS = {
     "neuroduet.open_sessions('m.h5', 'duet')": "config is 'duet' (str), expected a configuration",
     "neuroduet.open_sessions('m.h5', neuroduet.presets.duet)":
         "config is the function duet, expected a configuration; give",
+    "neuroduet.Decoder().save_pretrained(3)": "folder is 3 (int), expected a path",
+    "neuroduet.Encoder.from_pretrained(3)": "source is 3 (int), expected a path; give a folder,",
+    "neuroduet.from_pretrained(3)": "source is 3 (int), expected a path; give a folder,",
     "neuroduet.read_predictions(recording)": "source is an object of type Data, expected a path",
     "neuroduet.load_config(neuroduet.Config())":
         "path is an object of type Config, expected a path",

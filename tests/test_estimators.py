@@ -287,12 +287,30 @@ def test_one_channel_is_given_back_with_or_without_its_axis_as_it_came() -> None
 
 
 def test_a_kind_that_new_trials_do_not_show_is_that_of_the_fitted_ones() -> None:
-    prior = np.tile([0.2, 0.5, 0.8], 8)
-    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:24], prior)
-    assert list(model.classes_) == [0.2, 0.5, 0.8]
+    outcome = np.tile([-1.0, 0.0, 1.0], 8)
+    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:24], outcome)
+    assert list(model.classes_) == [-1, 0, 1]
     # Three different floats alone would be read as continuous.
-    assert 0 <= model.score(COUNTS[NEW][:3], np.array([0.2, 0.5, 0.8])) <= 1
-    assert set(model.predict(COUNTS[NEW])) <= {0.2, 0.5, 0.8}
+    assert 0 <= model.score(COUNTS[NEW][:3], np.array([-1.0, 0.0, 1.0])) <= 1
+    assert set(model.predict(COUNTS[NEW])) <= {-1, 0, 1}
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_contrasts_are_numbers_as_floats_and_classes_as_text(as_text: bool) -> None:
+    levels = np.array([0, 0.0625, 0.125, 0.25, 1.0])
+    given = (levels.astype(str) if as_text else levels)[np.arange(30) % 5]
+    model = Decoder(bin_size_s=0.05, settings=BRIEF).fit(COUNTS[:30], given)
+    assert is_classifier(model) == as_text
+    assert list(model.classes_) == (sorted(set(given)) if as_text else [])
+    assert np.isin(model.predict(COUNTS[NEW]), given).all() == as_text
+
+
+def test_whole_floats_are_numbers_where_a_setting_says_so() -> None:
+    reward = np.arange(30) % 3 + 1.0
+    numbers = {"data.behaviours": [{"name": "behaviour", "kind": "continuous"}]}
+    for settings, classes in (({}, [1, 2, 3]), (numbers, [])):
+        model = Decoder(bin_size_s=0.05, settings=BRIEF | settings).fit(COUNTS[:30], reward)
+        assert list(model.classes_) == classes
 
 
 def test_a_model_of_activity_alone_decodes_by_linear_read_outs() -> None:
@@ -346,7 +364,6 @@ def test_trials_alone_say_how_long_an_encoded_trial_is() -> None:
     ("change", "said"),
     [
         ({"preset": "duett"}, "did you mean 'duet'"),
-        ({"preset": None}, "unknown preset 'None'"),
         ({"settings": {"model.widht": 3}}, "model.width"),
         ({"settings": ["model.width=3"]}, "settings are a list, expected a dict"),
         ({"settings": {1: 3}}, "expected a dict by name"),
@@ -354,8 +371,8 @@ def test_trials_alone_say_how_long_an_encoded_trial_is() -> None:
         ({"settings": {"training.max_minutes": 5}}, "give max_minutes=..."),
         ({"settings": {"data.windows.align": "continuous"}}, "already; leave it out"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
-        ({"validation_fraction": "0.1"}, "validation_fraction is 0.1, expected a share"),
         ({"bin_size_s": 0.0}, "bin_size_s is 0"),
+        ({"bin_size_s": 50.0}, "bin_size_s is 50, expected seconds, .* such as 0.05 for 50 ms"),
         ({"seed": -1}, "training.seed.*found -1"),
         ({"activity": "spikes"}, "unknown activity 'spikes'"),
         ({"settings": {"model.width": object()}}, "setting 'model.width' is a object"),

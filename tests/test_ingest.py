@@ -71,6 +71,67 @@ def test_what_is_there_is_left_alone_unless_asked_for(tree: Path, tmp_path: Path
     assert [(out / name).stat().st_mtime_ns for name in GOOD] != stamps
 
 
+def counts(folder: Path, **more: str) -> list[str]:
+    """Words that ingest counts with a mapping file."""
+    np.savez(folder / "a.npz", x=np.ones((9, 10, 4), dtype=int), side=np.arange(9) % 2)
+    lines = {"bin_size_s": "0.02", "counts": "x", **more}
+    text = "".join(f"{key}: {value}\n" for key, value in lines.items())
+    (folder / "map.yaml").write_text(text)
+    return ["ingest", str(folder / "a.npz"), str(folder / "out"), "--mapping",
+            str(folder / "map.yaml")]  # fmt: skip
+
+
+def test_a_recording_that_was_made_with_other_options_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(counts(tmp_path)) == 0
+    capsys.readouterr()
+    assert main(counts(tmp_path)) == 0
+    assert capsys.readouterr().err == ""
+    words = [*counts(tmp_path, behaviours="{side: side}"), "--min-rate", "1"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "1 session already there" in said.out
+    file = tmp_path / "out" / "a.h5"
+    assert said.err == (
+        f"{file} was made with another --mapping, --min-rate; --again makes it anew\n"
+    )
+    assert main([*words, "--json"]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)
+    assert outcome["differs"] == ["mapping", "min_rate_hz"]
+    assert main([*words, "--again"]) == 0
+    assert main(words) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_of_a_recording_that_does_not_say_how_it_was_made_nothing_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import h5py
+
+    assert main(counts(tmp_path)) == 0
+    for note in ("[1]", "no json", None):
+        with h5py.File(tmp_path / "out" / "a.h5", "a") as file:
+            del file.attrs["ingested_with"]
+            if note is not None:
+                file.attrs["ingested_with"] = note
+        capsys.readouterr()
+        assert main([*counts(tmp_path), "--min-rate", "1"]) == 0
+        said = capsys.readouterr()
+        assert "already there" in said.out
+        assert said.err == ""
+
+
+def test_a_missing_mapping_file_is_refused_even_where_nothing_would_be_read(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ingest", str(tree), str(tmp_path / "out")]
+    main(words)
+    capsys.readouterr()
+    assert main([*words, "--mapping", str(tmp_path / "nope")]) == 2
+    assert f"there is no mapping file {tmp_path / 'nope'}" in capsys.readouterr().err
+
+
 def test_a_check_prints_what_is_there_and_writes_nothing(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,7 +211,7 @@ def test_no_setting_is_left_out() -> None:
             "behaviours",
             "| `behaviours` | `null` | list of names, or of mappings with the keys below, ",
         ),
-        ("clip", "| `clip` | `1.0` | number, `null` | Largest gradient norm; `null` for no "),
+        ("clip", "| `clip` | `1.0` | number, above 0, `null` | Largest gradient norm; `null` "),
         ("data_init", "| `data_init` | `true` | `true`, `false` | "),
         ("train", "| `train` | `0.7` | number, above 0, below 1 | "),
         ("mtm", "`model.behaviours=false`"),

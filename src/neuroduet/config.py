@@ -30,8 +30,11 @@ def _odd_or_zero(bins: int) -> int:
     return bins
 
 
+_Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -115,11 +118,20 @@ class WindowConfig(_Section):
     pre_s: float = 0.0
     post_s: float | None = None
     length_s: float = Field(2.0, gt=0)
-    stride_s: float | None = None
+    stride_s: float | None = Field(None, gt=0)
     jitter_s: float = Field(0.0, ge=0)
-    bin_size_s: float | None = None
+    bin_size_s: float | None = Field(None, gt=0)
     behaviour_grid: Literal["centre", "right"] = "centre"
     max_gap_s: float = Field(0.1, gt=0)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> WindowConfig:
+        if self.post_s is not None and self.pre_s + self.post_s <= 0:
+            raise ValueError(
+                f"windows from {self.pre_s:g} s before an event to {self.post_s:g} s after it end "
+                "before they start; make pre_s or post_s larger"
+            )
+        return self
 
 
 class SplitConfig(_Section):
@@ -187,7 +199,8 @@ class MaskingConfig(_Section):
     """Which masking schemes training draws.
 
     Attributes:
-        schemes: Weight of each scheme; names are the keys of ``neuroduet.masking.SCHEMES``.
+        schemes: Weight of each scheme; names are the keys of ``neuroduet.masking.SCHEMES``. A
+            mapping replaces them all, ``masking.schemes.encoding=3`` changes one.
         ratio: Probability that a bin is hidden in the schemes over time and modalities.
         unit_ratio: Probability that a unit is hidden in the schemes over units.
         hide_visible: Fraction of otherwise visible bins hidden without being scored.
@@ -198,7 +211,7 @@ class MaskingConfig(_Section):
             code of the model does (``neds_published``, ``mtm_published``).
     """
 
-    schemes: dict[str, float] = Field(
+    schemes: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: {
             "encoding": 1.0,
             "decoding": 2.0,
@@ -265,8 +278,8 @@ class ModelConfig(_Section):
     feed_forward: int = Field(256, ge=8)
     dropout: float = Field(0.3, ge=0, lt=1)
     unit_dropout: float = Field(0.3, ge=0, lt=1)
-    input_rank: int | None = 72
-    output_rank: int | None = 72
+    input_rank: int | None = Field(72, ge=1)
+    output_rank: int | None = Field(72, ge=1)
     unit_embedding: int | None = Field(None, ge=1)
     input_kernel: Annotated[int, Field(ge=0), AfterValidator(_odd_or_zero)] = 9
     behaviour_kernel: Annotated[int, Field(ge=1), AfterValidator(_odd_or_zero)] = 17
@@ -291,11 +304,11 @@ class LossConfig(_Section):
             with its division of the cross-entropy by tokens (the other settings are not used).
     """
 
-    activity: float = 8.0
+    activity: float = Field(8.0, ge=0)
     activity_unit: Literal["spike", "entry"] = "spike"
     unit_balance: float = Field(0.5, ge=0, le=1)
-    continuous: float = 1.0
-    categorical: float = 0.5
+    continuous: float = Field(1.0, ge=0)
+    categorical: float = Field(0.5, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     kind: Literal["scored", "published"] = "scored"
 
@@ -341,19 +354,19 @@ class TrainingConfig(_Section):
     sessions_per_batch: int = Field(1, ge=1)
     learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[_Momentum, _Momentum] = (0.9, 0.98)
     warmup: float = Field(0.1, gt=0, lt=1)
-    div_factor: float = 10.0
-    final_div_factor: float = 1e4
+    div_factor: float = Field(10.0, gt=0)
+    final_div_factor: float = Field(1e4, gt=0)
     cycle_momentum: bool = False
-    clip: float | None = 1.0
+    clip: float | None = Field(1.0, gt=0)
     ema: float = Field(0.995, ge=0, lt=1)
     validate_every: int | None = Field(None, ge=1)
     patience: int | None = Field(None, ge=1)
     select: Literal["task", "mean"] = "task"
     precision: Annotated[Literal["32", "bf16"], BeforeValidator(str)] = "32"  # YAML: a number
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = 1
+    threads: int | None = Field(1, ge=1)
     workers: int = Field(0, ge=0)
     members: int = Field(1, ge=1)
     finetune: Literal["full", "probe", "gradual"] = "full"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +15,7 @@ from typing import Any, Literal
 from neuroduet.atomic import making_folders
 from neuroduet.data.readers import reader_of
 from neuroduet.data.readers.choice import choose_reader
+from neuroduet.data.readers.mapping import require_mapping
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.errors import UserError
 from neuroduet.plain import plain_name
@@ -20,6 +23,9 @@ from neuroduet.plain import plain_name
 __all__ = ["Job", "Outcome", "Report", "Status", "choose_reader", "ingest", "plan"]
 
 log = logging.getLogger(__name__)
+
+NOTED = "ingested_with"
+"""Root value of a recording: the options that it was made with, each as a hash."""
 
 Status = Literal["found", "written", "there", "failed"]
 Report = Callable[[int, int, float], None]
@@ -57,6 +63,8 @@ class Outcome:
         status: ``found`` (looked at only), ``written``, ``there`` (was there before), ``failed``.
         path: The recording.
         why: Why it failed.
+        differs: Options (of :class:`ReadOptions`) with which the recording that was there before
+            was made otherwise.
         found: What the source holds.
     """
 
@@ -65,6 +73,7 @@ class Outcome:
     status: Status
     path: str
     why: str = ""
+    differs: tuple[str, ...] = ()
     found: Found | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,8 +104,11 @@ def plan(
         Jobs in the order of the sources.
 
     Raises:
-        UserError: A source holds no session, or one name would be given to several.
+        UserError: A source holds no session, one name would be given to several, or the mapping
+            file is missing.
     """
+    if options.mapping is not None:
+        require_mapping(options.mapping)
     jobs = []
     for source, name in sources.items():
         chosen = choose_reader(source, reader)
@@ -134,10 +146,12 @@ def ingest(
         What became of each, in the order of the jobs.
 
     Raises:
-        UserError: Two sessions have the same name, so that one would replace the other.
+        UserError: Two sessions have the same name, so that one would replace the other; or the
+            mapping file says what fits none of them.
     """
     found = [_look(job) for job in jobs]
     _refuse_doubles(found)
+    _refuse_unmatched(found)
     waiting = [at for at, one in enumerate(found) if one.status == "found" and not jobs[at].check]
     done = dict(enumerate(found))
     todo = [jobs[at] for at in waiting]
@@ -156,14 +170,16 @@ def _look(job: Job) -> Outcome:
     try:
         found = reader_of(job.reader).inspect(job.source, job.options)
         path = job.out / f"{_file_name(found)}.h5"
+        there = path.is_file() and not job.again and not job.check
+        differs = _differences(path, job.options) if there else ()
     except Exception as error:  # noqa: BLE001
         return _failed(job, error)
-    status: Status = "there" if path.is_file() and not job.again else "found"
     return Outcome(
         source=found.source,
         session=found.session,
-        status="found" if job.check else status,
+        status="there" if there else "found",
         path=str(path),
+        differs=differs,
         found=found,
     )
 
@@ -187,10 +203,38 @@ def _convert(job: Job) -> Outcome:
         recording = reader_of(job.reader).read(job.source, job.options)
         session = recording_id(recording)
         path = job.out / f"{session}.h5"
+        setattr(recording, NOTED, json.dumps(_hashes(job.options)))
         save(recording, path)
     except Exception as error:  # noqa: BLE001
         return _failed(job, error)
     return Outcome(source=str(job.source), session=session, status="written", path=str(path))
+
+
+def _hashes(options: ReadOptions) -> dict[str, str]:
+    """A hash of every option that is not as it is by default; of the mapping, what it says."""
+    given = options.model_dump(mode="json", exclude={"session_id"}, exclude_defaults=True)
+    if options.mapping is not None:
+        given["mapping"] = options.mapping.read_bytes().hex()
+    return {
+        name: hashlib.blake2b(json.dumps(value).encode(), digest_size=8).hexdigest()
+        for name, value in given.items()
+    }
+
+
+def _differences(path: Path, options: ReadOptions) -> tuple[str, ...]:
+    """Options with which a recording was made otherwise; none where it does not say."""
+    from neuroduet.data.columns import scalar
+    from neuroduet.data.recording import load
+
+    try:
+        with load(path) as recording:
+            before = json.loads(scalar(recording, NOTED))
+    except (UserError, ValueError, TypeError):
+        return ()
+    if not isinstance(before, dict):
+        return ()
+    now = _hashes(options)
+    return tuple(name for name in ReadOptions.model_fields if before.get(name) != now.get(name))
 
 
 def _failed(job: Job, error: Exception) -> Outcome:
@@ -210,6 +254,18 @@ def _refuse_doubles(outcomes: Sequence[Outcome]) -> None:
             f"{both[0]} and {both[1]} would both become the recording '{twice[0]}'; ingest them "
             "into different folders, or name one with --session"
         )
+
+
+def _refuse_unmatched(outcomes: Sequence[Outcome]) -> None:
+    """One session may lack what the others have; what fits none is a slip of the mapping file."""
+    looked = [one.found for one in outcomes if one.found is not None]
+    for said, instead in looked[0].unmatched.items() if looked else ():
+        if all(said in one.unmatched for one in looked):
+            first, others = looked[0].session, len(looked) - 1
+            many = f", nor does it fit any of {others} others" if others else ""
+            raise UserError(
+                f"{said}, but in {first} {instead}{many}; correct or remove it in the mapping file"
+            )
 
 
 def _work(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Outcome]]:

@@ -214,8 +214,16 @@ def names(text: str | None) -> list[str] | None:
 
     Args:
         text: E.g. ``mouse1,mouse2``.
+
+    Raises:
+        UserError: It holds no name, as an unset variable of a shell does.
     """
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UserError(f"a list of names is '{text}'; give names as in a,b or leave it out")
+    return found
 
 
 def spread_settings(words: list[str]) -> list[str]:
@@ -295,7 +303,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
     Raises:
         UserError: One is no whole number from 1 on.
     """
-    words = names(text) or []
+    words = [word.strip() for word in text.split(",") if word.strip()]
     if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
         raise UserError(f"{option} is '{text}'; give whole numbers from 1 on, as in 50,100,250")
     return tuple(sorted({int(word) for word in words}))

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from neuroduet.errors import UserError
+from neuroduet.errors import UserError, as_path
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ def local_or_fetched(
         token: Access token; the one that was stored by ``hf auth login`` if not given.
 
     Raises:
-        UserError: There is neither, or the repository cannot be read.
+        UserError: It is no path, there is neither, or the repository cannot be read.
     """
-    folder = Path(source)
+    folder = as_path(source, "source", "give a folder, or owner/name of a repository")
     if folder.is_dir():
         if revision is not None:
             raise UserError(

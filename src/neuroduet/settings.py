@@ -74,13 +74,20 @@ def read_setting(text: str | bytes, origin: str) -> Any:
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A new mapping with ``change`` laid over ``base``; ``masking.schemes`` is replaced whole."""
+    """A new mapping with ``change`` laid over ``base``.
+
+    A mapping of ``masking.schemes`` replaces them all; ``masking.schemes.encoding`` changes one.
+    """
     found = dict(base)
     for key, value in change.items():
         old = found.get(key)
-        nested = isinstance(old, dict) and isinstance(value, dict) and key != "schemes"
-        found[key] = merged(old, value) if nested and old is not None else value
+        within = isinstance(value, _Dotted) or (isinstance(value, dict) and key != "schemes")
+        found[key] = merged(old, value) if within and isinstance(old, dict) else value
     return found
+
+
+class _Dotted(dict[str, Any]):
+    """What a key with dots names, as opposed to a mapping that was given as a value."""
 
 
 def refusal(error: ValidationError, root: type[BaseModel]) -> UserError:
@@ -112,7 +119,7 @@ def _nested(key: object, value: Any) -> dict[str, Any]:
             "a setting", key, "section.key as text", "write for example 'model.width'"
         )
     for part in reversed(key.strip().split(".")):
-        value = {part: value}
+        value = _Dotted({part: value})
     return dict(value)
 
 
@@ -132,11 +139,14 @@ def _explain(error: Any, root: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown configuration key '{where}'; {_hint(error['loc'], root)}"
     message = error["msg"].removeprefix("Value error, ")
-    return (
-        f"configuration key '{where}': {message}, found {_SHORT.repr(error['input'])}"
-        if where
-        else message
-    )
+    if not where:
+        return message
+    # A section that does not fit together has named the values that do not.
+    together = error["type"] == "value_error" and isinstance(error["input"], dict)
+    found = "" if together else f", found {_SHORT.repr(error['input'])}"
+    if error["input"] is None and ":" in str(error["loc"][-1]):  # {encoding:1} is one key of YAML
+        return f"'{error['loc'][-1]}' is a name without a value; write a space after the colon"
+    return f"configuration key '{where}': {message}{found}"
 
 
 def _hint(location: tuple[Any, ...], root: type[BaseModel]) -> str:

@@ -110,3 +110,18 @@ def test_a_true_label_outside_the_classes_is_refused():
     for wrong in (2, -2):
         with pytest.raises(UserError, match="expected 0 to 1"):
             frames.frame_counts(np.array([0, wrong]), np.array([0, 0]), 2)
+
+
+def test_a_class_that_is_claimed_but_never_true_has_no_f1_and_no_iou():
+    counts = frames.frame_counts(np.array([0, 0, 0]), np.array([0, 0, 1]), 2)
+    np.testing.assert_allclose(frames.f1(counts), [0.8, np.nan])
+    np.testing.assert_allclose(frames.iou(counts), [2 / 3, np.nan])
+    np.testing.assert_array_equal(frames.precision(counts), [1.0, 0.0])
+
+
+def test_the_confusion_of_a_class_with_a_single_frame_is_a_share_of_it():
+    counts = frames.frame_counts(np.array([0, 1, 1]), np.array([1, 1, UNLABELLED]), 3)
+    shares = frames.confusion(counts, normalise=True)
+    np.testing.assert_array_equal(shares, [[0, 1, 0], [0, 0.5, 0], [0, 0, 0]])
+    np.testing.assert_allclose(frames.f1(counts), [0, 0.5, np.nan])
+    np.testing.assert_allclose(frames.iou(counts), [0, 1 / 3, np.nan])

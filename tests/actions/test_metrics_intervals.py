@@ -83,3 +83,8 @@ def test_a_model_does_not_differ_from_itself():
 def test_a_level_outside_0_to_1_is_refused():
     with pytest.raises(UserError, match="between 0 and 1"):
         bootstrap(recordings(np.random.default_rng(0), 3), share, level=95.0)
+
+
+def test_two_recordings_are_enough_for_an_interval():
+    found = bootstrap(np.array([[1.0], [3.0]]), lambda sums: np.asarray(sums[..., 0] / 2))
+    assert (found.value, found.low, found.high) == (2.0, 1.0, 3.0)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 
 from neuroduet.actions import metrics
+from neuroduet.actions.metrics.measures import MEASURES, PROBABILITY_MEASURES
 from neuroduet.actions.metrics.nulls import shuffled_bouts
 from neuroduet.actions.metrics.segments import edit_score, run_lengths
 from neuroduet.errors import UserError
@@ -213,3 +214,18 @@ def test_what_does_not_fit_together_is_said(change, message):
     truth, predicted, probabilities = change(*world())
     with pytest.raises(UserError, match=message):
         metrics.score_actions(truth, predicted, NAMES, probabilities)
+
+
+def test_every_metric_says_how_much_it_rests_on():
+    # Hits, false and missed segments of two classes; edit scores of three recordings; frames.
+    segments = np.array([[2, 5, 1], [0, 3, 4]])
+    assert MEASURES["f1@50"].size(segments) == 2 + 1 + 0 + 4
+    assert MEASURES["edit"].size(np.array([150.0, 3.0])) == 3
+    assert MEASURES["edit"].metric(np.array([150.0, 3.0])) == 50
+    assert MEASURES["edit"].metric(np.array([40.0, 1.0])) == 40
+    assert MEASURES["accuracy"].size(np.array([[3, 1, 0], [2, 2, 1]])) == 9
+    assert MEASURES["recall"].size(np.array([[3, 1, 0], [2, 2, 1]])).tolist() == [4, 5]
+    for name in ("log_loss", "brier"):
+        assert PROBABILITY_MEASURES[name].size(np.array([7.0, 2.0, 1.0])) == 7
+    by_bin = np.array([[4.0, 1.0, 1.0], [6.0, 5.0, 3.0]])
+    assert PROBABILITY_MEASURES["calibration_error"].size(by_bin) == 10

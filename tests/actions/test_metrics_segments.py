@@ -195,3 +195,9 @@ def test_transitions_are_counted_between_adjacent_bouts_only():
     np.testing.assert_array_equal(counts, [[0, 1, 1], [2, 0, 0], [1, 0, 0]])
     shares = segments.transition_matrix(labels, 4)
     np.testing.assert_array_equal(shares.sum(1), [1, 1, 1, 0])
+
+
+def test_a_segment_of_an_unknown_class_hits_nothing_and_is_not_false_either():
+    true, predicted = np.array([0, 0, 1, 1]), np.array([0, 0, 2, 3])
+    found = segments.segment_counts(true, predicted, 2, 0.5)
+    np.testing.assert_array_equal(found, [[1, 0, 0], [0, 0, 1]])

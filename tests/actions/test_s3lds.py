@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from neuroduet.actions.s3lds.options import (
     SwitchingOptions,
     published,
 )
-from neuroduet.actions.s3lds.posterior import class_posterior
+from neuroduet.actions.s3lds.posterior import class_posterior, decoded
 from neuroduet.actions.s3lds.start import components, first_halves, trust_in_dynamics
 from neuroduet.actions.s3lds.windows import Windows
 from neuroduet.simulate.nascar import nascar
@@ -198,6 +199,44 @@ def test_the_smoothed_posterior_agrees_with_the_labels():
         found = class_posterior(network, x, infer(network, x), labels)
     assert found[5:9].argmax(1).tolist() == [3] * 4
     torch.testing.assert_close(found.sum(1), torch.ones(40, dtype=found.dtype))
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_every_path_of_classes_weighs_what_its_terms_say(decode: bool) -> None:
+    options = SwitchingOptions(dynamics_trust=2.0, classifier_trust=0.7)
+    network, generator = a_network(options).eval(), torch.Generator().manual_seed(1)
+    x = torch.randn(4, FEATURES, generator=generator)
+    trust, classifier = (0.25, 0.7) if decode else (1.0, 0.0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+        network.trust.fill_(0.25)
+        seen = infer(network, x)
+        unknown = torch.full((4,), UNLABELLED)
+        found = decoded(network, x, seen) if decode else class_posterior(network, x, seen, unknown)
+        frames = classifier * seen.logits[0].log_softmax(-1)
+        frames -= trust * network.emission.negative_log_likelihood(x[None], seen.mean)[0]
+        own = torch.distributions.Normal(
+            seen.mean[0, 1:, None], (seen.log_variance[0] / 2).exp()[1:, None]
+        )
+        ahead = torch.distributions.Normal(
+            network.prior.next_latents(seen.mean[0, :-1]),
+            (network.prior.log_variances.table() / 2).exp(),
+        )
+        steps = network.prior.log_transitions(seen.mean[0, :-1])
+        steps = steps - 2.0 * trust * torch.distributions.kl_divergence(own, ahead).sum(-1)
+    paths = list(product(range(CLASSES), repeat=4))
+    totals = [
+        sum(frames[t, k] for t, k in enumerate(path))
+        + sum(steps[t, path[t], path[t + 1]] for t in range(3))
+        for path in paths
+    ]
+    weights = torch.stack(totals).double().softmax(0)
+    expected = torch.zeros(4, CLASSES, dtype=torch.float64)
+    for path, weight in zip(paths, weights, strict=True):
+        expected[torch.arange(4), torch.tensor(path)] += weight
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+    assert expected.max(1).values.min() < 0.99
 
 
 def test_half_of_the_labels_of_each_class_stay():

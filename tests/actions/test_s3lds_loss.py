@@ -50,6 +50,27 @@ def test_gaussian_kl_equals_a_value_worked_by_hand():
     assert float(kl) == pytest.approx(0.443147, abs=1e-6)
 
 
+def test_gaussian_kl_is_that_of_torch_summed_over_latents():
+    mean, log_variance, prior_mean, prior_log_variance = torch.randn(
+        4, 5, 3, generator=torch.Generator().manual_seed(0)
+    )
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, (log_variance / 2).exp()),
+        torch.distributions.Normal(prior_mean, (prior_log_variance / 2).exp()),
+    ).sum(-1)
+    found = loss.gaussian_kl(mean, log_variance, prior_mean, prior_log_variance)
+    torch.testing.assert_close(found, expected)
+
+
+def test_distillation_is_the_cross_entropy_of_the_frames_of_the_mask():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 3, generator=generator)
+    targets = torch.rand(2, 4, 3, generator=generator).softmax(-1)
+    mask = torch.tensor([[True, False, True, False], [False, False, False, True]])
+    expected = torch.nn.functional.cross_entropy(logits[mask], targets[mask])
+    torch.testing.assert_close(loss.distillation(logits.log_softmax(-1), targets, mask), expected)
+
+
 def test_categorical_kl_equals_values_worked_by_hand():
     even, uneven = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log()
     assert float(loss.categorical_kl(even, even)) == 0.0
@@ -121,6 +142,14 @@ def test_the_balance_term_is_zero_for_equal_shares_and_grows_with_collapse():
     assert float(loss.balance(torch.zeros(1, 3, 4), mask)) == pytest.approx(0, abs=1e-6)
     collapsed = torch.tensor([9.0, 0, 0, 0]).expand(1, 3, 4)
     assert float(loss.balance(collapsed, mask)) > 1.0
+
+
+def test_the_balance_term_is_the_same_however_many_frames_there_are():
+    shares = torch.tensor([0.7, 0.2, 0.1])
+    mask = torch.tensor([[True, True, False, True]])
+    found = loss.balance(shares.log().expand(1, 4, 3), mask)
+    entropy = -(shares * shares.log()).sum()
+    assert float(found) == pytest.approx(math.log(3) - float(entropy), rel=1e-5)
 
 
 def test_a_mean_over_no_frame_is_exactly_zero():

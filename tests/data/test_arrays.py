@@ -5,6 +5,9 @@ from contextlib import nullcontext
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.utils.multiclass import type_of_target
 
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.schema import describe_behaviours
@@ -57,6 +60,8 @@ def test_type_and_shape_say_what_a_behaviour_is():
             "phase": RNG.choice(["go", "stop"], (12, 10)),
             "choice": np.arange(12) % 2 == 0,
             "prior": np.tile([0.2, 0.5, 0.8], 4),
+            "block": np.tile([0.2, 0.5, 0.8], 4).astype(str),
+            "outcome": np.tile([-1.0, 1.0, np.nan], 4),
             "stimulus": np.array(["left", "right"] * 6),
             "reaction": RNG.normal(size=12),
         }
@@ -67,7 +72,9 @@ def test_type_and_shape_say_what_a_behaviour_is():
         "state": ("categorical", "bin"),
         "phase": ("categorical", "bin"),
         "choice": ("categorical", "trial"),
-        "prior": ("categorical", "trial"),
+        "prior": ("continuous", "trial"),
+        "block": ("categorical", "trial"),
+        "outcome": ("categorical", "trial"),
         "stimulus": ("categorical", "trial"),
         "reaction": ("continuous", "trial"),
     }
@@ -75,8 +82,16 @@ def test_type_and_shape_say_what_a_behaviour_is():
     assert recording.trials.choice.tolist() == [1, 0] * 6
 
 
+@given(st.lists(st.sampled_from([0, 0.0625, 0.125, 0.25, 1, -1, 3, 1e6]), min_size=1, max_size=8))
+def test_a_fraction_makes_repeated_floats_continuous_as_in_scikit_learn(levels):
+    values = np.tile(np.array(levels, dtype=float), 3)
+    recording = build(counts=np.ones((len(values), 2, 1), int), behaviours={"b": values})
+    expected = "continuous" if type_of_target(values) == "continuous" else "categorical"
+    assert kinds(recording) == {"b": (expected, "trial")}
+
+
 @pytest.mark.parametrize(("distinct", "kind"), [(20, "categorical"), (21, "continuous")])
-def test_floats_per_trial_are_classes_up_to_twenty_values(distinct, kind):
+def test_whole_floats_per_trial_are_classes_up_to_twenty_values(distinct, kind):
     values = np.arange(30.0) % distinct
     recording = build(counts=np.ones((30, 2, 1), int), behaviours={"b": values})
     assert kinds(recording) == {"b": (kind, "trial")}
@@ -159,7 +174,8 @@ def test_touching_trials_are_allowed():
         ({"counts": COUNTS.astype(str)}, r"counts is of type <U\d+, expected numbers"),
         ({"counts": COUNTS.astype(object) + 1j}, "counts is of type object, expected numbers"),
         ({"counts": [[1, 2], [3]]}, "counts has parts of different lengths"),
-        ({"counts": np.ones((0, 10, 4), int)}, "counts has 0 bins of 4 units, expected at least"),
+        ({"counts": np.ones((0, 10, 4), int)},
+         "counts has 0 bins of 4 units, expected at least one of each; give an array"),
         ({"counts": np.ones((12, 10, 0), int)}, "counts has 120 bins of 0 units, expected at"),
         ({"bin_size_s": np.inf}, "bin_size_s is inf, expected seconds above 0"),
         ({"trials": {"day": np.arange(12).astype("datetime64[D]")}},

@@ -182,6 +182,11 @@ def test_more_folds_than_windows_are_refused() -> None:
         all_folds(make(np.arange(3) * 2.0), 4)
 
 
+def test_as_many_folds_as_windows_leave_one_out() -> None:
+    splits = all_folds(make(np.arange(3) * 2.0), 3, kind="random", valid=0.0)
+    assert times_tested(splits).tolist() == [1, 1, 1]
+
+
 def test_folds_that_leave_nothing_to_learn_from_are_refused() -> None:
     with pytest.raises(UserError, match="valid 0.5 and .* one fold in 2 leave no window for tra"):
         all_folds(make(np.arange(30) * 2.0), 2, valid=0.5)

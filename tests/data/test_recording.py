@@ -273,3 +273,13 @@ def test_a_folder_without_recordings_says_how_to_get_some(recording, tmp_path):
     (tmp_path / "day1.nwb").write_bytes(b"")
     with pytest.raises(UserError, match=r"make some of day1\.nwb with neuroduet ingest"):
         find_recordings(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_counts_are_whole_numbers_of_any_type(recording, kind):
+    values = recording.counts.values
+    recording.counts.values = values.astype(kind)
+    check(recording)
+    recording.counts.values = values + 0.5
+    with pytest.raises(UserError, match="negative or fractional"):
+        check(recording)

@@ -15,7 +15,14 @@ from torch_brain.data import (
     SessionDescription,
 )
 
-from neuroduet.config import BehaviourConfig, Config, DataConfig, SplitConfig, WindowConfig
+from neuroduet.config import (
+    BehaviourConfig,
+    Config,
+    DataConfig,
+    SplitConfig,
+    WindowConfig,
+    override,
+)
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.parts import difference
 from neuroduet.data.recording import save
@@ -265,7 +272,9 @@ def test_classes_are_the_union_over_sessions(tmp_path):
     spiking(tmp_path, "b", behaviours={"block": np.tile([0.2, 0.5], 15)})
     spiking(tmp_path, "a", behaviours={"block": np.tile([0.5, 0.8], 15).astype(np.float32)})
     spiking(tmp_path, "c", behaviours={"block": np.tile([0.2, 0.8], 15).astype(np.float16)})
-    one, two, three = open_sessions(tmp_path, CONFIG)
+    classes = [{"name": "block", "kind": "categorical"}]
+    config = DataConfig(windows=CONFIG.windows, behaviours=classes)
+    one, two, three = open_sessions(tmp_path, config)
     assert (one.info.id, two.info.id) == ("a", "b")
     assert one.info.behaviours == two.info.behaviours
     assert three.batch(np.arange(2)).behaviours["block"].tolist() == [0, 2]
@@ -308,6 +317,54 @@ def test_sessions_that_contradict_each_other_are_refused(tmp_path, one, other):
     spiking(tmp_path, "b", behaviours={"x": other})
     with pytest.raises(UserError, match="'x' is .* in session a, but .* in session b"):
         open_sessions(tmp_path, CONFIG)
+
+
+def setting_of(error):
+    """The setting that an error tells, applied to a configuration."""
+    setting = re.search(r"--set '(.*?)'", str(error))[1]
+    return override(Config(data=CONFIG), [setting]).data
+
+
+LEVELS = np.tile([0.25, 0.5, 1.0], TRIALS // 3)
+
+
+@pytest.mark.parametrize("known_as", ["categorical", "continuous"])
+def test_another_kind_than_the_models_is_read_as_the_sentence_says(tmp_path, known_as):
+    speed = np.ones((TRIALS, BINS))
+    spiking(tmp_path, behaviours={"contrast": LEVELS, "speed": speed})
+    settings = {
+        kind: DataConfig(
+            windows=CONFIG.windows, behaviours=["speed", {"name": "contrast", "kind": kind}]
+        )
+        for kind in ("categorical", "continuous")
+    }
+    known = open_sessions(tmp_path, settings.pop(known_as))[0].info.behaviours
+    (other,) = settings.values()
+    with pytest.raises(UserError, match=f"the model knows it as {known_as} per trial") as caught:
+        open_sessions(tmp_path, other, behaviours=known)
+    (session,) = open_sessions(tmp_path, setting_of(caught.value), behaviours=known)
+    assert session.info.behaviours == known
+
+
+def test_sessions_of_two_kinds_are_read_as_numbers_as_the_sentence_says(tmp_path):
+    speed = np.ones((TRIALS, BINS))
+    spiking(tmp_path, "a", behaviours={"contrast": LEVELS, "speed": speed})
+    spiking(tmp_path, "b", behaviours={"contrast": np.round(LEVELS), "speed": speed})
+    with pytest.raises(UserError, match="in session a, but categorical .* session b") as caught:
+        open_sessions(tmp_path, CONFIG)
+    found = open_sessions(tmp_path, setting_of(caught.value))
+    kinds = [{b.name: b.kind for b in session.info.behaviours} for session in found]
+    assert kinds == [{"contrast": "continuous", "speed": "continuous"}] * 2
+
+
+def test_text_is_never_offered_to_be_read_as_numbers(tmp_path):
+    spiking(tmp_path, "a", behaviours={"contrast": LEVELS})
+    spiking(tmp_path, "b", behaviours={"contrast": LEVELS.astype(str)})
+    with pytest.raises(UserError, match="in session b; give them different names"):
+        open_sessions(tmp_path, CONFIG)
+    known = open_sessions(tmp_path, CONFIG, ["a"])[0].info.behaviours
+    with pytest.raises(UserError, match="size 1; rename it there, or leave it out"):
+        open_sessions(tmp_path, CONFIG, ["b"], known)
 
 
 def configured(**changes):

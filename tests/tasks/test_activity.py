@@ -163,6 +163,7 @@ def test_forward_hides_ten_bins_or_a_tenth_of_short_windows(bins: int, horizon: 
 @pytest.mark.parametrize("ragged", [False, True])
 def test_forward_hides_the_last_bins_of_every_window_and_all_behaviour(ragged: bool) -> None:
     session = planted("AB", ragged=ragged)
+    assert variants("forward", session, horizon=1)[0].horizon == 1
     (variant,) = variants("forward", session, horizon=2)
     batch = session.batch(np.arange(20))
     masks = TASKS["forward"].masks(batch, variant)

@@ -176,7 +176,8 @@ def test_predictions_are_there_also_of_what_was_not_observed(
     monkeypatch.setattr("neuroduet.tasks.chance.NULLS", {"spy": spy})
     session = plant(missing=0.5, ragged=True)
     test = session.indices("test")
-    valid = session.valid[test]
+    bins = int(session.lengths[test].max())
+    valid = session.valid[test, :bins]
     windows = ScoredWindows(
         session=session,
         batches=[session.batch(test)],
@@ -186,14 +187,15 @@ def test_predictions_are_there_also_of_what_was_not_observed(
         options=USUAL,
     )
     trials = replace(windows, condition=np.zeros(len(test), dtype=np.int64))
+    values, observed = session.behaviours, session.observed
     answers = {
-        name: (session.behaviours[name][test], session.observed[name][test])
-        for name in ("wheel", "choice")
+        "wheel": (values["wheel"][test, :bins], observed["wheel"][test, :bins]),
+        "choice": (values["choice"][test], observed["choice"][test]),
+        NEURAL: (session.activity[test, :bins], valid[:, :, None] & (np.arange(4) > 0)),
     }
-    answers[NEURAL] = session.activity[test], valid[:, :, None] & (np.arange(4) > 0)
-    for name, (values, seen) in answers.items():
+    for name, (true, scored) in answers.items():
         of = windows if name == "wheel" else trials
-        found = Collected(true=values, predicted=values, scored=seen)
+        found = Collected(true=true, predicted=true, scored=scored)
         assert pairing_draws(found, name, name, "decoding", of) == {"spy": []}
     wheel, choice, activity = asked
     np.testing.assert_array_equal(wheel.available, valid)

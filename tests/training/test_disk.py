@@ -123,7 +123,8 @@ def test_a_disk_that_fills_while_the_model_is_written_costs_nothing(
     code, said = command("evaluate", out, "--data", data)
     assert (code, said) == (
         2,
-        f"error: {out} is not a finished run: it has no model/config.json; train first",
+        f"error: {out} is not a finished run: it has no model/config.json; train first, or "
+        "go on with its training (--resume)",
     )
     train(tiny(*SIX_STEPS), data, out, resume=True)
     require_equal(whole, out)

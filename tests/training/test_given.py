@@ -49,6 +49,7 @@ def test_a_preset_goes_by_its_name_and_a_single_session_too(run: Path) -> None:
     assert as_config("mtm") == PRESETS["mtm"]()
     assert as_names("mouse1") == ["mouse1"]
     assert as_names(("a", "b")) == ["a", "b"]
+    assert as_names(None) is None
     assert [info.id for info in load_run(run).sessions] == ["mouse1"]
 
 
@@ -69,6 +70,7 @@ def test_swapped_and_foreign_arguments_are_told(run: Path, recordings: Path, tmp
     out = tmp_path / "out"
     recording = neuroduet.load(recordings / "mouse1.h5", lazy=False)
     model = load_run(run)
+    nobody = r"a list of sessions or tasks is \[\]; give at least one name, or None"
     for call, said in (
         (
             lambda: unchecked(neuroduet.train)(recordings, tiny(), out),
@@ -107,6 +109,11 @@ def test_swapped_and_foreign_arguments_are_told(run: Path, recordings: Path, tmp
             lambda: unchecked(neuroduet.evaluate)(run, recordings, tasks="decodng"),
             "unknown task 'decodng'",
         ),
+        (lambda: neuroduet.train(tiny(), recordings, out, []), nobody),
+        (lambda: neuroduet.finetune(run, recordings, out, []), nobody),
+        (lambda: neuroduet.evaluate(run, recordings, []), nobody),
+        (lambda: neuroduet.evaluate(run, recordings, tasks=[]), nobody),
+        (lambda: neuroduet.score_baselines(recordings, sessions=""), "tasks is \\[''\\]; give"),
         (
             lambda: unchecked(neuroduet.evaluate)(run, recordings, "mouse3"),
             "not seen session 'mouse3'",

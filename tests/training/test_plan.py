@@ -226,7 +226,7 @@ def test_choosing_weights_by_the_mean_saves_disk() -> None:
 @pytest.mark.parametrize("name", ["sessions", "units", "trials", "window_s", "rate_hz"])
 def test_nothing_is_no_extent(name: str) -> None:
     nothing = type(getattr(FEW, name))(0)
-    with pytest.raises(UserError, match=f"{name} is {nothing}, expected a number above 0"):
+    with pytest.raises(UserError, match=f"{name} is {nothing}, expected a finite number above 0"):
         plan_training(Config(), replace(FEW, **{name: nothing}))
 
 

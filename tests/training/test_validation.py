@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ from neuroduet.config import MaskingConfig
 from neuroduet.data.arrays import from_arrays
 from neuroduet.data.recording import save
 from neuroduet.data.session import Session, open_sessions
-from neuroduet.masking import PROMPTS, region_index
+from neuroduet.masking import PROMPTS, SCHEMES, Draw, draw, region_index
 from neuroduet.masking.activity import usual_horizon
 from neuroduet.models import build, set_up_session
 from neuroduet.training.fit import train
 from neuroduet.training.state import MEAN, Progress
-from neuroduet.training.validation import mean_scores, session_scores
+from neuroduet.training.validation import mean_scores, scores_decoding, session_scores
 from neuroduet.types import NEURAL, Batch, Masks, Prediction
 
 CPU = torch.device("cpu")
@@ -69,11 +70,15 @@ class Asked(nn.Module):
     [
         ({"encoding": 1.0}, {NEURAL}),
         ({"encoding": 1.0, "neuron": 0.0}, {NEURAL}),
-        ({"neuron": 1.0}, {"co_smoothing"}),
-        ({"co_smooth": 1.0}, {"co_smoothing"}),
+        ({"encoding": 1.0, "decoding": 0.5}, {NEURAL} | BEHAVIOURS),
+        ({"neuron": 1.0}, {"co_smoothing"} | BEHAVIOURS),
+        ({"co_smooth": 1.0}, {"co_smoothing"} | BEHAVIOURS),
         ({"causal": 1.0}, {"forward"}),
         ({"forward": 2.0, "self_spike": 1.0}, {NEURAL, "forward"}),
-        ({"intra_region": 1.0, "inter_region": 0.5}, {"intra_region", "inter_region"}),
+        (
+            {"intra_region": 1.0, "inter_region": 0.5},
+            {"intra_region", "inter_region"} | BEHAVIOURS,
+        ),
     ],
 )
 def test_only_what_is_trained_is_scored(
@@ -81,9 +86,10 @@ def test_only_what_is_trained_is_scored(
 ) -> None:
     model = model_of(sessions)
     scores = validate(model, sessions, masking=masking(**schemes))
-    assert set(scores) == targets | BEHAVIOURS
+    assert set(scores) == targets
     alone = model_of(sessions, "model.behaviours=false", "model.prompts=true")
-    assert set(validate(alone, sessions, masking=masking(**schemes))) >= targets
+    found = set(validate(alone, sessions, masking=masking(**schemes)))
+    assert found >= targets - BEHAVIOURS
 
 
 def test_sessions_without_regions_have_no_part_in_scores_of_regions(tmp_path: Path) -> None:
@@ -276,3 +282,36 @@ def test_a_hopeless_score_counts_instead_of_being_left_out(sessions: list[Sessio
     progress = Progress()
     assert MEAN in progress.record(good)
     assert MEAN not in progress.record(good | wild)
+
+
+def test_behaviours_are_scored_under_the_schemes_that_ask_about_them(
+    sessions: list[Session],
+) -> None:
+    batch = sessions[0].batch(np.arange(8))
+    regions = region_index(sessions[0].info.regions)
+    for name in SCHEMES:
+        source = Draw(generator=torch.Generator().manual_seed(3), regions=regions)
+        masks = draw(batch, {name: 1.0}, source)
+        asks = any(bool(masks.scored[each].any()) for each in batch.behaviours)
+        assert scores_decoding(masking(**{name: 1.0})) == asks, name
+
+
+def test_a_class_is_scored_by_the_share_of_the_priors_surprise_that_is_explained(
+    sessions: list[Session],
+) -> None:
+    class Says(nn.Module):
+        def __init__(self, logits: Callable[[Batch], torch.Tensor]) -> None:
+            super().__init__()
+            self.logits = logits
+
+        def forward(self, batches, visible, prompts):
+            return [Prediction(activity=None, behaviours={"choice": self.logits(batches[0])})]
+
+    def score(logits: Callable[[Batch], torch.Tensor]) -> float:
+        return validate(Says(logits), sessions[:1], masking(decoding=1.0))["choice"]
+
+    counts = torch.as_tensor(sessions[0].statistics.class_counts["choice"]).float() + 1.0
+    assert score(lambda batch: counts.log().expand(len(batch.windows), -1)) == 0.0
+    sure = torch.eye(len(counts)) * 100.0
+    assert score(lambda batch: sure[batch.behaviours["choice"].clamp(min=0)]) == 1.0
+    assert score(lambda batch: -sure[batch.behaviours["choice"].clamp(min=0)]) < -1.0

@@ -13,7 +13,7 @@ from neuroduet.view import serve
 
 LENGTH_S, WINDOW_S, BIN_S = 600.0, 4.0, 0.02
 BINS, WINDOWS = 200, 150
-LEVELS = np.array([-1.0, -0.25, -0.125, 0.0, 0.125, 0.25, 1.0])
+LEVELS = np.array([-100.0, -25.0, -12.0, 0.0, 12.0, 25.0, 100.0])  # whole numbers are classes
 
 WITHOUT = """async () => {
     const canvas = document.querySelector(".panel-trace:not(.states) canvas");

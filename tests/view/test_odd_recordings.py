@@ -10,6 +10,7 @@ import pytest
 from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries, SessionDescription
 from viewed import CLASSES, N_FRAMES, RATE_HZ, Client, activity, events, film, spikes, write
 
+from neuroduet.data.arrays import from_arrays
 from neuroduet.data.recording import save
 from neuroduet.data.writers.labels import write_boris
 from neuroduet.view import serve
@@ -143,6 +144,26 @@ def test_classes_of_every_bin_are_segments_and_nothing_where_nothing_was_said(
     told = [(one["start"], one["end"], one["class"]) for one in found["segments"]]
     assert told == [(5.0, 7.5, "0"), (pytest.approx(10.0), pytest.approx(15.0), "1")]
     assert after == {"segments": [], "predicted": None}
+
+
+def test_a_behaviour_far_from_zero_keeps_its_course(tmp_path: Path) -> None:
+    at_s = np.arange(0, 40, 0.02)
+    recording = from_arrays(
+        session_id="far",
+        spike_times=np.arange(0.0, 40.0),
+        spike_units=np.zeros(40, np.int64),
+        behaviours={"encoder": (at_s, 1e6 + np.sin(at_s))},
+    )
+    save(recording, tmp_path / "far.h5")
+    with serve(tmp_path / "far.h5") as view:
+        client = Client(view)
+        window = {"start": 0, "end": 40, "columns": 100}
+        (drawn,) = client.get("trace", id="far", name="encoder", **window)["true"]
+        (about,) = client.get("session", id="far")["behaviours"]
+    middle_s = np.linspace(0, 40, 101)[:-1] + 0.2
+    # What single precision leaves of a million, and half a column of the sine.
+    np.testing.assert_allclose(drawn["low"], 1e6 + np.sin(middle_s), atol=0.3)
+    assert (about["low"], about["high"]) == pytest.approx((1e6 - 1, 1e6 + 1), abs=0.01)
 
 
 def test_actions_may_have_another_rate_than_the_pose(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from neuroduet.actions.experiment import Candidate, Labels
 from neuroduet.actions.families import FAMILIES
+from neuroduet.actions.inputs import check_labels, name_classes
 from neuroduet.actions.metrics import score_actions
 from neuroduet.actions.model import Report, silent
 from neuroduet.actions.out_of_fold import OutOfFold, out_of_fold, recording_folds, widened
@@ -94,7 +95,7 @@ def _candidate(
 def compare(
     candidates: Sequence[Candidate],
     recordings: Sequence[np.ndarray],
-    labels: Sequence[Labels],
+    labels: Sequence[np.ndarray],
     *,
     folds: int = 5,
     seed: int = 0,
@@ -108,11 +109,11 @@ def compare(
     Args:
         candidates: What to compare, e.g. a :func:`grid`.
         recordings: Features or pose of each recording.
-        labels: Their classes, 0 to K-1 or unlabelled.
+        labels: Their classes, 0 to K-1 or unlabelled; or names, empty where unlabelled.
         folds: Number of folds.
         seed: Of the folds, the models and the intervals.
         groups: See :func:`recording_folds`.
-        names: Names of the classes; their numbers if not given.
+        names: Names of the classes; those that the labels hold, or their numbers, if not given.
         folder: Where probabilities of every fold are kept; fits found there are not repeated.
         report: Told how many fits are done; the value is the seconds the last one took.
 
@@ -124,18 +125,19 @@ def compare(
     Raises:
         UserError: The labels do not fit, or ``folder`` holds another comparison.
     """
-    fold_of = recording_folds(labels, folds, seed, groups)
+    names = name_classes([labels], names)
+    known = check_labels(labels, recordings, "labels", names)
+    fold_of = recording_folds(known, folds, seed, groups)
     total = folds * len(candidates)
+    report(0, total, float("nan"))
     tables = []
     for place, one in enumerate(candidates):
 
         def told(done: int, _: int, seconds: float, before: int = place * folds) -> None:
             report(before + done, total, seconds)
 
-        found = out_of_fold(
-            one, recordings, labels, fold_of, seed=seed, folder=folder, report=told
-        )
-        scores = scores_out_of_fold(found, labels, names, seed)
+        found = out_of_fold(one, recordings, known, fold_of, seed=seed, folder=folder, report=told)
+        scores = scores_out_of_fold(found, known, names, seed)
         scores.insert(0, "model", one.model)
         scores.insert(1, "features", one.features)
         tables.append(scores.assign(fit_s=float(np.mean(found.fit_s))))

@@ -19,6 +19,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from neuroduet.actions.experiment import Candidate, Labels, add_rows, fingerprint, known_rows
+from neuroduet.actions.inputs import check_labels, name_classes
 from neuroduet.actions.metrics import score_actions
 from neuroduet.actions.model import Report, silent
 from neuroduet.errors import UserError
@@ -116,9 +117,9 @@ def _draw(runs: list[Run], size: int, generator: np.random.Generator) -> Run:
 def label_density(
     candidates: Sequence[Candidate],
     recordings: Sequence[np.ndarray],
-    labels: Sequence[Labels],
+    labels: Sequence[np.ndarray],
     test_recordings: Sequence[np.ndarray],
-    test_labels: Sequence[Labels],
+    test_labels: Sequence[np.ndarray],
     *,
     goals: Sequence[int],
     seeds: Sequence[int] = SEEDS,
@@ -135,13 +136,13 @@ def label_density(
     Args:
         candidates: The models.
         recordings: Training recordings.
-        labels: Their classes, 0 to K-1 or unlabelled.
+        labels: Their classes, 0 to K-1 or unlabelled; or names, empty where unlabelled.
         test_recordings: Recordings to score on.
         test_labels: Their classes.
         goals: Labelled frames per class.
         seeds: Of the labels kept and of the models.
         chunk: Length of a chunk of labels (frames).
-        names: Names of the classes; their numbers if not given.
+        names: Names of the classes; those that the labels hold, or their numbers, if not given.
         file: Table (.csv) to go on with: fits in it are not repeated, new ones are added.
         report: Told how many fits are done; the value is the macro F1 of the last one.
 
@@ -153,13 +154,12 @@ def label_density(
     Raises:
         UserError: The labels do not fit the recordings, or ``file`` holds another experiment.
     """
-    _require_pairs(recordings, labels)
-    _require_pairs(test_recordings, test_labels)
+    names = name_classes([labels, test_labels], names)
     data = _Data(
         train=recordings,
-        labels=labels,
+        labels=_known(labels, recordings, "labels", names),
         test=test_recordings,
-        test_labels=test_labels,
+        test_labels=_known(test_labels, test_recordings, "labels to score by", names),
         names=names,
         chunk=chunk,
     )
@@ -171,6 +171,7 @@ def label_density(
     setups = {fit: f"{mark} {one.setup}" for fit, one in fits.items()}
     known = known_rows(file, KEY, setups)
     found, done = [known], set(known[list(KEY)].itertuples(index=False, name=None))
+    report(0, len(fits), float("nan"))
     for count, (fit, one) in enumerate(fits.items()):
         if fit not in done:
             rows = _fit(data, one, fit).assign(setup=setups[fit])
@@ -219,12 +220,13 @@ def _counts(labels: Sequence[Labels], kept: Sequence[Labels]) -> Int[np.ndarray,
     return np.array([sum(int((one == which).sum()) for one in kept) for which in classes])
 
 
-def _require_pairs(recordings: Sequence[np.ndarray], labels: Sequence[Labels]) -> None:
-    lengths = [len(one) for one in recordings]
-    if lengths != [len(one) for one in labels] or not lengths:
-        raise UserError(
-            f"recordings have {lengths} frames and labels {[len(one) for one in labels]}; give "
-            "at least one recording and one label per frame of each"
-        )
-    if not any((one != UNLABELLED).any() for one in labels):
-        raise UserError("no frame is labelled; give labels from 0 on to learn from and score by")
+def _known(
+    labels: Sequence[np.ndarray],
+    recordings: Sequence[np.ndarray],
+    what: str,
+    names: Sequence[str] | None,
+) -> list[Labels]:
+    found = check_labels(labels, recordings, what, names)
+    if not any((one != UNLABELLED).any() for one in found):
+        raise UserError(f"no frame has {what}; give some of at least one recording")
+    return found

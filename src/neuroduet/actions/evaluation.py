@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from neuroduet.actions.inputs import finds_states
 from neuroduet.actions.metrics import score_actions, score_states
 from neuroduet.actions.model import Report, silent
 from neuroduet.actions.run import (
     Inputs,
     ask_each,
-    finds_states,
     labelled,
     load_segmenters,
     require_folder,

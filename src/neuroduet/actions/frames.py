@@ -5,13 +5,10 @@ Shape letters of this room: ``T`` frames of a recording, ``D`` features, ``K`` c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-
-from neuroduet.types import UNLABELLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +26,3 @@ class Frames:
     features: Float[np.ndarray, "T D"]
     labels: Int[np.ndarray, " T"]
     weak: Int[np.ndarray, " T"] | None = None
-
-
-def class_counts(frames: Sequence[Frames], n_classes: int) -> Int[np.ndarray, " K"]:
-    """Labelled frames of each class, over all recordings."""
-    counts = np.zeros(n_classes, int)
-    for one in frames:
-        counts += np.bincount(one.labels[one.labels != UNLABELLED], minlength=n_classes)
-    return counts

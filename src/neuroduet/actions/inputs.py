@@ -101,6 +101,48 @@ def name_classes(
     return tuple(sorted(words - {""}))
 
 
+def class_list(
+    labels: Sequence[Labels],
+    words: Sequence[str] | None,
+    n_states: int | None,
+    uses_labels: bool,
+) -> tuple[str, ...]:
+    """Names of the classes that labels speak of, or of the states to find.
+
+    Args:
+        labels: As numbers.
+        words: Names that were given, or that the labels held.
+        n_states: Number of states to find.
+        uses_labels: Whether the model learns from labels.
+
+    Raises:
+        UserError: There is neither a label nor a number of states, or a class has no name.
+    """
+    most = max((int(y.max(initial=UNLABELLED)) for y in labels), default=UNLABELLED) + 1
+    if most == 0:
+        if n_states is None and not words:
+            raise UserError(
+                "there are no labels, so the number of states must be given; set n_states"
+            )
+        return tuple(words or (f"state {i}" for i in range(n_states or 0)))
+    if not uses_labels:
+        # A state that no label taught must not bear the name of a class.
+        return tuple(f"state {i}" for i in range(n_states or max(most, len(words or ()))))
+    if words is None:
+        return tuple(str(i) for i in range(most))
+    if most > len(words):
+        raise UserError(
+            f"labels go up to {most - 1}, but only {len(words)} classes are named "
+            "(counted from 0); name them all"
+        )
+    return tuple(words)
+
+
+def finds_states(names: Sequence[str]) -> bool:
+    """Whether a model was fitted without labels, so that its classes are mere states."""
+    return all(name == f"state {i}" for i, name in enumerate(names))
+
+
 def is_text(labels: object) -> bool:
     """Whether labels are words; an array of objects is taken for words if it begins with one."""
     values = np.asarray(labels)

@@ -20,7 +20,7 @@ from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
 
 UNSCORED = -1
-"""Fold of a recording without labels: always learnt from, never scored."""
+"""Fold of a recording that is in none: always learnt from, never scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class OutOfFold:
     """What a candidate says of recordings that it was not fitted to.
 
     Attributes:
-        probabilities: Of each recording, ``(T, K)``; ``None`` for recordings without labels.
+        probabilities: Of each recording, ``(T, K)``; ``None`` for recordings of no fold.
         fit_s: Seconds of fitting, of each fold.
     """
 
@@ -42,10 +42,11 @@ def recording_folds(
     seed: int = 0,
     groups: Sequence[object] | None = None,
 ) -> Int[np.ndarray, " R"]:
-    """The fold in which each recording is scored.
+    """The fold in which each recording is held out.
 
     Args:
-        labels: Classes of each recording; those without any are scored in no fold.
+        labels: Classes of each recording. Those without any are never scored: they are held out
+            with their group if another one of it has labels, and else in no fold.
         folds: Number of folds; as many as groups leaves one out at a time.
         seed: Of the order of the groups.
         groups: What must not be in two folds, e.g. the animal of each recording; every recording
@@ -75,9 +76,7 @@ def recording_folds(
         )
     order = np.random.default_rng(seed).permutation(len(known))
     fold = {known[group]: place % folds for place, group in enumerate(order)}
-    return np.array(
-        [fold[g] if is_scored else UNSCORED for g, is_scored in zip(names, scored, strict=True)]
-    )
+    return np.array([fold.get(g, UNSCORED) for g in names])
 
 
 def out_of_fold(
@@ -90,7 +89,7 @@ def out_of_fold(
     folder: Path | None = None,
     report: Report = silent,
 ) -> OutOfFold:
-    """Predict every labelled recording by a model that was fitted to all other folds.
+    """Predict every recording of a fold by a model that was fitted to all others.
 
     Args:
         candidate: What to fit, anew for each fold.

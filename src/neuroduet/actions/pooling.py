@@ -18,6 +18,7 @@ BOUT_FRAMES = 8
 """A typical bout keeps at least this many pooled frames."""
 
 MOST_POOLED = 5
+MOST_SMOOTHED = 25
 
 
 def pool_values(values: Float[np.ndarray, "T D"], size: int) -> Float[np.ndarray, "_ D"]:
@@ -69,3 +70,8 @@ def usual_pool(labels: Sequence[Int[np.ndarray, " _"]]) -> int:
     """Frames to average in a video with these labels: few enough to keep typical bouts apart."""
     bout = typical_bout(labels)
     return 1 if bout is None else int(np.clip(bout // BOUT_FRAMES, 1, MOST_POOLED))
+
+
+def usual_smooth(labels: Sequence[Int[np.ndarray, " _"]]) -> int:
+    """Frames to average answers over in a video with these labels: about half a typical bout."""
+    return int(min((typical_bout(labels) or 1.0) / 2, MOST_SMOOTHED)) // 2 * 2 + 1

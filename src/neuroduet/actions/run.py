@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from neuroduet.actions.ensemble import average
+from neuroduet.actions.inputs import finds_states
 from neuroduet.actions.model import Report, silent
 from neuroduet.actions.segmenter import Segmenter
-from neuroduet.atomic import making_folders, replacing
+from neuroduet.atomic import making_folders, replacing, require_empty
 from neuroduet.data.action_files import (
     ActionRecording,
     Answer,
@@ -93,7 +94,7 @@ def train_segmenter(
     Args:
         inputs: Recordings; those without labels are used where the model learns from them.
         recipe: What the segmenter is made of.
-        out: Folder to write.
+        out: Folder to write; made if needed, and else empty.
         unlabelled: Leave the labels aside and find states.
         report: Told how far fitting is.
 
@@ -102,8 +103,10 @@ def train_segmenter(
         ``out``.
 
     Raises:
-        UserError: The recordings do not fit together, or the model cannot learn from them.
+        UserError: The recordings do not fit together, the model cannot learn from them, or the
+            folder holds files already.
     """
+    require_empty(out)
     recordings = inputs.read()
     labels, classes = common_labels(recordings)
     if unlabelled:
@@ -229,11 +232,6 @@ def labelled(recordings: Sequence[ActionRecording]) -> list[ActionRecording]:
             "array labels, in at least one"
         )
     return known
-
-
-def finds_states(names: Sequence[str]) -> bool:
-    """Whether a model was fitted without labels, so that its classes are mere states."""
-    return all(name == f"state {i}" for i, name in enumerate(names))
 
 
 def require_folder(path: Path) -> None:

@@ -53,10 +53,9 @@ def write_saved(folder: Path, learned: Learned) -> None:
     """Write the files of a segmenter.
 
     Args:
-        folder: Made if needed; an older segmenter in it is replaced.
+        folder: An existing folder.
         learned: What to write.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     own = learned.model.arrays().items()
     arrays = {f"model.{name}": np.asarray(array, order="C") for name, array in own}
     arrays["standardiser.mean"] = learned.standardiser.mean

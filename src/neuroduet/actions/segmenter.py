@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,33 +13,28 @@ from sklearn.base import BaseEstimator
 
 from neuroduet.actions.card import write_card
 from neuroduet.actions.families import FAMILIES
-from neuroduet.actions.features import fit_standardiser
-from neuroduet.actions.frames import Frames
 from neuroduet.actions.inputs import (
     FeatureKind,
-    Labels,
     Recordings,
     check_arrays,
     check_labels,
     check_options,
     feature_options,
-    frame_shape,
+    finds_states,
     name_classes,
     positive,
 )
-from neuroduet.actions.learned import Learned, measured
+from neuroduet.actions.learned import Learned, learn
 from neuroduet.actions.metrics import macro_f1
-from neuroduet.actions.model import ModelOptions, Report, silent
-from neuroduet.actions.pooling import pool_labels, typical_bout, usual_pool
+from neuroduet.actions.model import Report, silent
 from neuroduet.actions.saved import FILES, describe, read_saved, restored, write_saved
 from neuroduet.actions.threads import torch_threads
 from neuroduet.actions.tree_options import TreeOptions
 from neuroduet.data.boundary import reading
 from neuroduet.errors import UserError, unknown
 from neuroduet.remote import local_or_fetched
-from neuroduet.sharing import NotFitted, Rights, Shareable
+from neuroduet.sharing import NotFitted, Rights, Shareable, write_folder
 from neuroduet.terminal import counted
-from neuroduet.types import UNLABELLED
 
 
 class Segmenter(BaseEstimator, Shareable):
@@ -174,41 +169,23 @@ class Segmenter(BaseEstimator, Shareable):
         words = name_classes([labels, weak], self.classes)
         known = check_labels(labels, arrays, "labels", words)
         hinted = None if weak is None else check_labels(weak, arrays, "weak labels", words)
-        shape = frame_shape(arrays)
-        if FAMILIES[self.model].needs_labels and not any((y >= 0).any() for y in known):
-            raise UserError(
-                f"model '{self.model}' learns from labels, and no frame has one; give labels, or "
-                "use a model that needs none: arhmm, hmm, slds"
-            )
-        classes = self._names([*known, *(hinted or [])], words)
-        pool, smooth = self._resolution(shape, known)
-        values = measured(arrays, self.features, pool)
-        standardiser = fit_standardiser(values, self.features.standardise)
-        frames = [
-            Frames(
-                features=standardiser.apply(x),
-                labels=pool_labels(y, pool),
-                weak=None if hinted is None else pool_labels(hinted[i], pool),
-            )
-            for i, (x, y) in enumerate(zip(values, known, strict=True))
-        ]
-        options = self._options_for(shape, frames)
         told = None if report is silent else report
         with counted("steps", told, self.verbose) as told, self._computing():
-            model = FAMILIES[self.model].fit(frames, len(classes), options, self.seed, told)
-        self._learned = Learned(
-            name=self.model,
-            options=options,
-            model=model,
-            features=self.features,
-            standardiser=standardiser,
-            classes=classes,
-            pool=pool,
-            smooth=smooth,
-            shape=shape,
-            recordings=tuple(names),
-            seed=self.seed,
-        )
+            self._learned = learn(
+                self.model,
+                arrays,
+                known,
+                hinted,
+                words=words,
+                n_states=self.n_states,
+                features=self.features,
+                options=self._given,
+                pool=self.pool,
+                smooth=self.smooth,
+                seed=self.seed,
+                report=told,
+                names=names,
+            )
         return self
 
     def predict_proba(self, recordings: Recordings) -> list[Float[np.ndarray, "_ K"]]:
@@ -229,7 +206,15 @@ class Segmenter(BaseEstimator, Shareable):
         """Macro F1 over the labelled frames of all recordings.
 
         :func:`neuroduet.actions.metrics.score_actions` gives every metric, with intervals.
+
+        Raises:
+            UserError: Arrays or labels do not fit, or what was found are states, not classes.
         """
+        if finds_states(self.class_names):
+            raise UserError(
+                "the states of a segmenter that used no labels are no classes; score what it "
+                "predicts with neuroduet.actions.metrics.score_states, which matches them"
+            )
         arrays = check_arrays(recordings)
         known = check_labels(labels, arrays, "labels", self.class_names)
         return float(macro_f1(known, self.predict(arrays), len(self.class_names)))
@@ -257,16 +242,17 @@ class Segmenter(BaseEstimator, Shareable):
         """The same as an array, so that ``classes_[answer]`` says in words what was answered."""
         return np.array(self.class_names)
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the fitted segmenter: ``segmenter.json`` and ``segmenter.safetensors``.
-
-        Args:
-            folder: Made if needed; an older segmenter in it is replaced.
-
-        Returns:
-            The folder.
-        """
-        write_saved(Path(folder), self._ready())
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        licence: str | None = None,
+        data_licence: str | None = None,
+        datasets: Sequence[str] = (),
+    ) -> Path:
+        """Write the fitted segmenter with its card; see :func:`neuroduet.save_pretrained`."""
+        rights = Rights(licence=licence, data_licence=data_licence, datasets=datasets)
+        write_folder(self, Path(folder), rights)
         return Path(folder)
 
     @classmethod
@@ -287,24 +273,20 @@ class Segmenter(BaseEstimator, Shareable):
         """
         with reading(source):
             said, arrays = read_saved(local_or_fetched(source, FILES, revision, token))
-            made_with = ("features", "classes", "pool", "smooth", "seed")
-            segmenter = cls(
-                said["model"], **{name: said[name] for name in made_with}, **said["options"]
-            )
+            names = said["classes"]
+            known = {"n_states": len(names)} if finds_states(names) else {"classes": names}
+            made_with = {name: said[name] for name in ("features", "pool", "smooth", "seed")}
+            segmenter = cls(said["model"], **known, **made_with, **said["options"])
             segmenter._learned = restored(said, arrays, segmenter.options, segmenter.features)
             return segmenter
 
     def write_shared(self, folder: Path, rights: Rights, source: str) -> None:
         """Write the fitted segmenter and a card; see :class:`~neuroduet.sharing.Shareable`."""
-        self.save_pretrained(folder)
+        write_saved(folder, self._ready())
         write_card(folder, self.describe(), rights, source)
 
     def describe(self) -> dict[str, Any]:
-        """What the fitted segmenter is, in plain types: what :meth:`save_pretrained` writes.
-
-        Raises:
-            UserError: Not fitted.
-        """
+        """What the fitted segmenter is, in plain types: what :meth:`save_pretrained` writes."""
         return describe(self._ready())
 
     def _ready(self) -> Learned:
@@ -314,50 +296,4 @@ class Segmenter(BaseEstimator, Shareable):
 
     def _computing(self) -> AbstractContextManager[None]:
         """With so many threads as were asked for; those of trees are an option of theirs."""
-        is_tree = isinstance(self.options, TreeOptions)
-        return nullcontext() if is_tree else torch_threads(self.threads)
-
-    def _names(self, labels: Sequence[Labels], words: Sequence[str] | None) -> tuple[str, ...]:
-        """Names of the classes that the labels speak of, or of the states to find.
-
-        Args:
-            labels: As numbers.
-            words: Names that were given, or that the labels held.
-        """
-        most = max((int(y.max(initial=UNLABELLED)) for y in labels), default=UNLABELLED) + 1
-        if most == 0:
-            if self.n_states is None and self.classes is None:
-                raise UserError(
-                    "there are no labels, so the number of states must be given; set n_states"
-                )
-            return self.classes or tuple(f"state {i}" for i in range(self.n_states or 0))
-        if not FAMILIES[self.model].uses_labels:
-            # A state that no label taught must not bear the name of a class.
-            n_states = self.n_states or max(most, len(words or ()))
-            return tuple(f"state {i}" for i in range(n_states))
-        if words is None:
-            return tuple(str(i) for i in range(most))
-        if most > len(words):
-            raise UserError(
-                f"labels go up to {most - 1}, but only {len(words)} classes are named "
-                "(counted from 0); name them all"
-            )
-        return tuple(words)
-
-    def _options_for(self, shape: tuple[int, ...], frames: Sequence[Frames]) -> ModelOptions:
-        """Options as given, and the family's own for pose where none was given."""
-        family = FAMILIES[self.model]
-        if len(shape) == 1:
-            return self.options
-        labelled = sum(int((one.labels != UNLABELLED).sum()) for one in frames)
-        return family.options(**{**family.for_pose(labelled), **self._given})
-
-    def _resolution(self, shape: tuple[int, ...], labels: Sequence[Labels]) -> tuple[int, int]:
-        is_pose = len(shape) > 1
-        bout = typical_bout(labels) or 1.0
-        pool = usual_pool(labels) if is_pose else 1
-        smooth = int(min(bout / 2, 25)) // 2 * 2 + 1 if is_pose else 1
-        return (
-            pool if self.pool == "auto" else self.pool,
-            smooth if self.smooth == "auto" else self.smooth,
-        )
+        return torch_threads(None if isinstance(self.options, TreeOptions) else self.threads)

@@ -10,6 +10,7 @@ import typer
 
 from neuroduet.atomic import require_empty
 from neuroduet.cli.help import Commands
+from neuroduet.cli.paths import require_file
 from neuroduet.console import (
     counted,
     is_quiet,
@@ -141,6 +142,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a segmenter on labelled recordings, with intervals and nulls."""
+    if out is not None:
+        require_file(out)
     inputs = _inputs(data, source, recordings)
     from neuroduet.actions.evaluation import evaluate_actions
     from neuroduet.actions.run import seen_in_training
@@ -245,6 +248,7 @@ def suggest(
     as_json: AsJson = False,
 ) -> None:
     """List the bouts that are worth labelling next."""
+    require_file(out)
     inputs = _inputs(data, source, recordings)
     from neuroduet.actions.evaluation import suggest_labels
 

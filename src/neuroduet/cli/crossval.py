@@ -104,14 +104,14 @@ def print_comparison(found: CrossValidation, presets: list[str]) -> None:
     summary = found.summary
     over = "sessions" if (summary.over == "sessions").any() else "folds"
     shown = summary[summary.over == over].set_index(["model", *QUESTION])
-    tests = found.paired.set_index(["model", *QUESTION])
+    tests = dict(iter(found.paired.groupby(["model", *QUESTION], sort=False)))
     rows = []
     for model in presets:
         for question in primary(summary):
             key = (model, *question)
             if key not in shown.index:
                 continue
-            compared = tests.loc[[key]].to_dict("records") if key in tests.index else [None]
+            compared = tests[key].to_dict("records") if key in tests else [None]
             rows += [_row(shown, key, test) for test in compared]
     print_table(HEADER, rows)
     several = bool((summary.n > 1).any())

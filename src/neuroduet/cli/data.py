@@ -68,7 +68,7 @@ def inspect(
     require_data(path)
     summaries, damaged = _described(path)
     broken = bool(damaged) or any(summary["problems"] for summary in summaries)
-    cut = {} if broken else _cut(path, summaries)
+    cut, refused = ({}, []) if broken else _cut(path, summaries)
     windows = {name: one.windows or {} for name, one in cut.items()}
     if as_json:
         unread = [{"session": file.stem, "subject": None, "problems": [why]}
@@ -82,8 +82,13 @@ def inspect(
         print_recordings(summaries, splits, lengths)
         if damaged:
             print_table(("damaged", "why"), [(file.name, why) for file, why in damaged.items()])
+        for one in summaries:
+            if one["left_out"]:
+                write(f"session {one['session']}: left out by ingest: {one['left_out']}")
         for sentence in (*_drifts(summaries), *_few(windows)):
             write(sentence, stderr=True)
+    for why in refused:
+        write(f"train will refuse this: {why}", stderr=True)
     if broken:
         raise typer.Exit(2)
 
@@ -98,13 +103,22 @@ def _described(path: Path) -> tuple[list[dict[str, Any]], dict[Path, str]]:
     with counted("recordings") as report:
         for done, file in enumerate(files, start=1):
             try:
-                summaries.append(describe(file))
+                summaries.append(describe(file) | {"left_out": _left_out(file)})
             except UserError as error:
                 if path.is_file():
                     raise
                 damaged[file] = str(error)
             report(done, len(files), float("nan"))
     return summaries, damaged
+
+
+def _left_out(file: Path) -> str:
+    """How many trials of its source a recording lacks, and why."""
+    from neuroduet.data.readers.leave_out import left_out_of
+    from neuroduet.data.recording import load
+
+    with load(file) as recording:
+        return left_out_of(recording)
 
 
 def _drifts(summaries: list[dict[str, Any]]) -> list[str]:
@@ -125,22 +139,46 @@ def _few(windows: dict[str, dict[str, int]]) -> list[str]:
     return [said] if said else []
 
 
-def _cut(path: Path, summaries: list[dict[str, Any]]) -> dict[str, Cut]:
-    """By session, the windows that training will find."""
+def _cut(path: Path, summaries: list[dict[str, Any]]) -> tuple[dict[str, Cut], list[str]]:
+    """By session, the windows that training will find; and why it will refuse some as they are.
+
+    Raises:
+        UserError: Each is well on its own, but they cannot be used together.
+    """
+    from neuroduet.data.recording import find_recordings
+
+    modelled = [summary["session"] for summary in summaries if summary["neural"]]
+    if not modelled:
+        return {}, []
+    with counted("cutting windows"):
+        try:
+            return _windows(path, modelled), []
+        except UserError as error:
+            together = error
+        found: dict[str, Cut] = {}
+        refused = []
+        for file, summary in zip(find_recordings(path), summaries, strict=True):
+            try:
+                found |= _windows(file, [summary["session"]]) if summary["neural"] else {}
+            except UserError as error:
+                refused.append(str(error))
+        if str(together) not in refused:
+            raise together
+        return found, refused
+
+
+def _windows(path: Path, modelled: list[str]) -> dict[str, Cut]:
     from neuroduet.config import DataConfig
     from neuroduet.data.session import open_sessions
 
-    modelled = [summary["session"] for summary in summaries if summary["neural"]]
-    with counted("cutting windows"):
-        opened = open_sessions(path, DataConfig(), modelled) if modelled else []
-        return {
-            one.info.id: Cut(
-                windows={split: len(one.indices(split)) for split in SPLITS},
-                window={
-                    "shortest_bins": int(one.windows.bins.min()),
-                    "longest_bins": int(one.windows.bins.max()),
-                    "bin_size_s": one.info.bin_size_s,
-                },
-            )
-            for one in opened
-        }
+    return {
+        one.info.id: Cut(
+            windows={split: len(one.indices(split)) for split in SPLITS},
+            window={
+                "shortest_bins": int(one.windows.bins.min()),
+                "longest_bins": int(one.windows.bins.max()),
+                "bin_size_s": one.info.bin_size_s,
+            },
+        )
+        for one in open_sessions(path, DataConfig(), modelled)
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from neuroduet.cli.outcomes import print_outcomes
-from neuroduet.console import counted, write_json
+from neuroduet.console import counted, write, write_json
 from neuroduet.errors import UserError, unknown
 from neuroduet.options import AsJson, among, names
 
@@ -94,6 +94,15 @@ Again = Annotated[bool, typer.Option("--again", help="Replace recordings of befo
 Workers = Annotated[
     int, typer.Option("--workers", metavar="N", min=1, help="Sessions read side by side.")
 ]
+
+
+OPTIONS = {
+    "min_unit_label": "min-label",
+    "min_rate_hz": "min-rate",
+    "trial_filter": "trials",
+    "pose_likelihood": "likelihood",
+}
+"""Flags that are not called as what they choose."""
 
 
 def ingest(
@@ -235,11 +244,24 @@ def _located(
     return found, failed
 
 
+def _say_differences(outcomes: Sequence[Outcome]) -> None:
+    """That recordings of before were made with other options, in one sentence."""
+    stale = [one for one in outcomes if one.differs]
+    if stale:
+        names = dict.fromkeys(name for one in stale for name in one.differs)
+        options = ", ".join(f"--{OPTIONS.get(name, name)}" for name in names)
+        one = len(stale) == 1
+        who = f"{stale[0].path} was" if one else f"{len(stale)} of these recordings were"
+        them = "it" if one else "them"
+        write(f"{who} made with another {options}; --again makes {them} anew", stderr=True)
+
+
 def _say(outcomes: Sequence[Outcome], out: Path, check: bool, as_json: bool) -> None:
     failed = [one for one in outcomes if one.status == "failed"]
     if as_json:
         write_json(outcomes)
     else:
         print_outcomes(outcomes, out, check)
+        _say_differences(outcomes)
     if failed:
         raise typer.Exit(2)

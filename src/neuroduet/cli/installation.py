@@ -37,6 +37,41 @@ _neuroduet_completion() {
 complete -o default -F _neuroduet_completion neuroduet
 """
 
+# Of --option=value only the value is answered; a setting goes on after its "=", without a space.
+ZSH = """\
+#compdef neuroduet
+
+_neuroduet_completion() {
+    local quote='"' answer="$(env _TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" \\
+                              _NEURODUET_COMPLETE=complete_zsh neuroduet)"
+    if [[ $PREFIX == --*=* ]]; then
+        IPREFIX+=${PREFIX%%=*}=
+        PREFIX=${PREFIX#*=}
+    fi
+    if [[ $answer == *=$quote* ]]; then
+        compadd -S '' -- ${(M)${(ps:$quote:)answer}:#*=}
+    else
+        eval $answer
+    fi
+}
+
+compdef _neuroduet_completion neuroduet
+"""
+
+FISH = """\
+function _neuroduet_completion
+    set -l option (string match -r -- '^--[^=]+=' (commandline -ct))
+    env _TYPER_COMPLETE_ARGS=(commandline -cp) _TYPER_COMPLETE_FISH_ACTION=$argv[1] \\
+        _NEURODUET_COMPLETE=complete_fish neuroduet | string replace -r -- '^' "$option"
+    return $pipestatus[1]
+end
+
+complete --command neuroduet --no-files --arguments "(_neuroduet_completion get-args)" \\
+    --condition "_neuroduet_completion is-args"
+"""
+
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path(
@@ -78,16 +113,7 @@ def completion(
     as_json: AsJson = False,
 ) -> None:
     """Print the script with which a shell completes words of ours."""
-    from typer.completion import get_completion_script
-
-    script = (
-        BASH
-        if shell == "bash"
-        else get_completion_script(
-            prog_name="neuroduet", complete_var="_NEURODUET_COMPLETE", shell=shell
-        )
-    )
     if as_json:
-        write_json({"shell": shell, "script": script})
+        write_json({"shell": shell, "script": SCRIPTS[shell]})
     else:
-        write(script)
+        write(SCRIPTS[shell])

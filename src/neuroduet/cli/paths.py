@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from neuroduet.atomic import require_empty
@@ -34,6 +35,24 @@ def require_run(run: Path) -> None:
         raise UserError(
             f"{run} is not a run folder: it has no config.yaml; give the --out of train"
         )
+
+
+def require_file(out: Path) -> None:
+    """Check that a file can be written, before the work whose result it is to hold.
+
+    Args:
+        out: The file; it may exist, and its folders need not.
+
+    Raises:
+        UserError: It is a folder, or stands where no file can be made.
+    """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder, expected a file to write; add its name")
+    place = next(one for one in out.absolute().parents if one.exists())
+    if not place.is_dir():
+        raise UserError(f"{place} is a file, expected a folder for {out.name}; choose another one")
+    if not os.access(place, os.W_OK):
+        raise UserError(f"nothing can be written into {place}; choose another --out")
 
 
 def require_unused(out: Path, resume: bool) -> None:

@@ -31,14 +31,18 @@ def plan(
         int | None, typer.Option("--trials", min=1, help="Trials of a recording; 400.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="S", help="Length of a window; 2.")
+        float | None,
+        typer.Option("--seconds", metavar="S", min=1e-6, help="Length of a window; 2."),
     ] = None,
     rate_hz: Annotated[
-        float | None, typer.Option("--rate-hz", metavar="HZ", help="Mean rate of a unit; 5.")
+        float | None,
+        typer.Option("--rate-hz", metavar="HZ", min=1e-6, help="Mean rate of a unit; 5."),
     ] = None,
     recorded_s: Annotated[
         float | None,
-        typer.Option("--recorded-s", metavar="S", help="Length of a recording; its windows."),
+        typer.Option(
+            "--recorded-s", metavar="S", min=1e-6, help="Length of a recording; its windows."
+        ),
     ] = None,
     tflops: Annotated[
         float | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroduet.cli.paths import require_data, require_run
+from neuroduet.cli.paths import require_data, require_file, require_run
 from neuroduet.console import print_scores, question_progress, write, write_json, write_next
 from neuroduet.options import (
     AsJson,
@@ -52,16 +52,17 @@ def evaluate(
     """Score a trained model on the test windows."""
     require_run(run)
     require_data(data)
+    path = out or run / "scores.csv"
+    require_file(path)
     from neuroduet.tasks.run import evaluate as score
 
-    path = out or run / "scores.csv"
     with question_progress() as report:
         scores = score(
             run=run,
             data=data,
             sessions=names(sessions),
             tasks=names(tasks),
-            out=path,
+            out=out,
             options=activity_options(folds, horizon, units),
             precision=half_or_single(precision),
             progress=report,
@@ -86,6 +87,7 @@ def baselines(
 ) -> None:
     """Score linear models on the same windows and splits."""
     require_data(data)
+    require_file(out)
     resolved = configured("duet", config, settings or [])
     from neuroduet.tasks.run import score_baselines
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neuroduet.cli.paths import require_data, require_run
 from neuroduet.console import counted, print_table, write, write_json, write_next
 from neuroduet.errors import UserError
 from neuroduet.options import (
@@ -80,9 +81,9 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Train many trials and keep the best settings."""
-    for path in (data, pretrained) if pretrained else (data,):
-        if not path.exists():
-            raise UserError(f"there is nothing at {path}; check the path")
+    require_data(data)
+    if pretrained is not None:
+        require_run(pretrained)
     bounds = [] if epochs is None else [f"training.max_epochs={epochs}"]
     changes = ["training.threads=1", *(settings or []), *bounds, *budget(max_minutes)]
     shared = _shared(preset, pretrained, config, changes)

@@ -51,20 +51,25 @@ def seconds(where: str, times: Any) -> Float[np.ndarray, "*R"]:
         times: Numbers of seconds, or numpy's or pandas' durations.
 
     Raises:
-        UserError: They are neither.
+        UserError: They are neither, or some are missing.
     """
     values = np.asarray(times)
-    if values.dtype.kind == "m":
-        return values / np.timedelta64(1, "s")
     try:
         if values.dtype.kind == "M":
             raise TypeError
-        return values.astype(np.float64)
+        durations = values.dtype.kind == "m"
+        found = values / np.timedelta64(1, "s") if durations else values.astype(np.float64)
     except (TypeError, ValueError):
         raise UserError(
             f"{where} holds {values.dtype}, expected seconds as numbers; count them from the "
             "start of the recording"
         ) from None
+    if not np.isfinite(found).all():
+        raise UserError(
+            f"{where} holds {int((~np.isfinite(found)).sum())} times that are missing, expected "
+            "seconds; leave those rows out"
+        )
+    return found
 
 
 def flat(columns: Mapping[str, np.ndarray]) -> Columns:

@@ -140,6 +140,11 @@ def put_together(parts: Parts) -> Data:
 def _require_rows(parts: Parts) -> None:
     if len(parts.recorded_s) == 0:
         raise UserError("found no spikes, bins, trials or recorded intervals; add what there is")
+    if (parts.recorded_s[:, 0] > parts.recorded_s[:, 1]).any():
+        raise UserError(
+            "found a recorded interval that ends before it starts, expected start_s before end_s; "
+            "correct it"
+        )
     missing = [name for name in ("start", "end") if parts.trials and name not in parts.trials]
     if missing:
         raise UserError(

@@ -76,7 +76,7 @@ def _event_problems(recording: Data, kind: str, n_units: int | None) -> Iterator
 def _binned_problems(recording: Data, kind: str, n_units: int | None) -> Iterator[str]:
     group = groups(recording)[kind]
     bin_size_s = scalar(recording, "bin_size_s")
-    if bin_size_s is None or not float(bin_size_s) > 0:
+    if bin_size_s is None or not 0 < float(bin_size_s) < float("inf"):
         yield f"found bin_size_s {bin_size_s}, expected the width of a bin of {kind} in seconds"
     if "values" not in group:
         yield f"found no {kind}.values; add an array of shape (time, units)"

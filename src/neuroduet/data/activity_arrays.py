@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,9 @@ def spike_columns(
 def _is_by_unit(given: Any) -> bool:
     """Whether times of spikes are given as one array per unit."""
     ragged = isinstance(given, np.ndarray) and given.dtype.kind == "O"
-    return (
-        (isinstance(given, list | tuple) or ragged) and len(given) > 0 and np.ndim(given[0]) == 1
+    # What MATLAB and h5py read gives a single spike as a number, beside arrays of others.
+    return (isinstance(given, list | tuple) or ragged) and any(
+        not isinstance(one, Real) and np.ndim(one) > 0 for one in given
     )
 
 
@@ -74,8 +76,17 @@ def _joined(given: Any, spike_units: Any) -> tuple[np.ndarray, np.ndarray, int]:
             "spike_times is one array per unit, and spike_units says the unit of each spike; "
             "leave spike_units out"
         )
-    each = [numbers(times, f"spike_times of unit {row}") for row, times in enumerate(given)]
-    lengths = [len(np.atleast_1d(times)) for times in each]
+    each = [
+        np.atleast_1d(numbers(times, f"spike_times of unit {row}").squeeze())
+        for row, times in enumerate(given)
+    ]
+    for row, times in enumerate(each):
+        if times.ndim > 1:
+            raise UserError(
+                f"spike_times of unit {row} has shape {times.shape}, expected one time per spike; "
+                "give 1-D arrays"
+            )
+    lengths = [len(times) for times in each]
     return np.concatenate(each), np.repeat(np.arange(len(each)), lengths), len(each)
 
 

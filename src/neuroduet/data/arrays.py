@@ -20,7 +20,7 @@ from neuroduet.data.behaviour_arrays import BehaviourArray, read_behaviour
 from neuroduet.data.doubts import warn_of_doubts
 from neuroduet.data.layout import Layout, lay_out, stack
 from neuroduet.data.schema import NEURAL_KINDS, check
-from neuroduet.data.tables import Table, columns_of
+from neuroduet.data.tables import Table, columns_of, plain
 from neuroduet.errors import UserError, unsuitable
 from neuroduet.types import NeuralKind
 
@@ -47,9 +47,12 @@ def from_arrays(
     """Build a recording from arrays. Give one of ``counts``, ``traces`` and ``spike_times``.
 
     A behaviour is read by its type and shape. Integers, booleans and text are classes; floats are
-    continuous, except that one float per trial with at most 20 distinct values, some of them
-    repeated, is a class (such as a block prior of .2/.5/.8). With trials, a 1-D array with one
-    entry per trial is a behaviour per trial; everything else has one entry per bin.
+    continuous, contrasts and block priors of .2/.5/.8 too: give text or integers to make classes
+    of them. Only whole numbers that are stored as floats (choices of -1., 1. and ``nan``), one per
+    trial, are classes, if there are at most 20 distinct ones and some are repeated; a setting
+    ``data.behaviours`` takes them as numbers (``{name: reward, kind: continuous}``). With trials,
+    a 1-D array with one entry per trial is a behaviour per trial; everything else has one entry
+    per bin.
 
     What can be used but is probably not meant is warned of: times in milliseconds or samples,
     transposed axes, integers of many values as classes, a column ``regions`` for ``region``.
@@ -71,7 +74,7 @@ def from_arrays(
             laid out one after the other, one second apart.
         units: Columns of the unit table, or a table of pandas: ``region``, ``depth_um`` ...;
             ``id`` defaults to ``unit000``, ``unit001`` ...
-        split: ``train``, ``valid`` or ``test`` for each trial.
+        split: ``train``, ``valid`` or ``test`` for each trial; missing for trials left out.
         subject_id: Name of the animal.
 
     Returns:
@@ -175,7 +178,7 @@ def _trial_group(
             f"'{clash[0]}' is both a behaviour and a column of trials, with different values; "
             "rename one of them"
         )
-    extra = {} if split is None else {"split": np.asarray(split)}
+    extra = {} if split is None else {"split": plain(np.asarray(split))}
     if extra and extra["split"].shape != (layout.n_trials,):
         raise UserError(
             f"split has {extra['split'].size} entries, but there are {layout.n_trials} trials; "

@@ -15,8 +15,8 @@ from neuroduet.errors import UserError
 from neuroduet.types import BehaviourKind, Per
 
 MAX_FLOAT_CLASSES = 20
-"""Floats given once per trial are classes up to this many distinct values; more integers than this
-are probably a continuous behaviour."""
+"""Whole numbers stored as floats and given once per trial are classes up to this many distinct
+values; more integers than this are probably a continuous behaviour."""
 
 MANY_CLASSES = 50
 """The same for integers given per bin."""
@@ -46,7 +46,8 @@ def read_behaviour(name: str, given: Any, layout: Layout) -> BehaviourArray:
 
     Args:
         name: Its name, for errors.
-        given: Array, list of arrays, or tuple ``(times_s, values)``.
+        given: Array, list of arrays, or tuple ``(times_s, values)``; or what a reader has
+            understood already.
         layout: When bins and trials happened.
 
     Returns:
@@ -55,6 +56,8 @@ def read_behaviour(name: str, given: Any, layout: Layout) -> BehaviourArray:
     Raises:
         UserError: The shape fits neither trials nor bins, or the values are no numbers or text.
     """
+    if isinstance(given, BehaviourArray):
+        return given
     if isinstance(given, tuple) and len(given) == 2 and np.ndim(given[0]) == 1:
         return _sampled(name, *given)
     if isinstance(given, list) and len(given) and np.ndim(given[0]) >= 1:
@@ -120,13 +123,21 @@ def _plain(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _per_trial(name: str, values: np.ndarray) -> BehaviourArray:
-    if values.dtype.kind == "f":
-        finite = values[np.isfinite(values)]
-        distinct = len(np.unique(finite))
-        if distinct > MAX_FLOAT_CLASSES or distinct == len(finite):
-            return BehaviourArray(kind="continuous", per="trial", values=values)
+    if values.dtype.kind == "f" and not _are_classes(values):
+        return BehaviourArray(kind="continuous", per="trial", values=values)
     _warn_of_many(name, values, MAX_FLOAT_CLASSES)
     return BehaviourArray(kind="categorical", per="trial", values=values)
+
+
+def _are_classes(values: Float[np.ndarray, " K"]) -> bool:
+    """Whether floats are a few whole numbers, some of them repeated.
+
+    A fraction makes numbers of all of them, as in ``type_of_target`` of scikit-learn.
+    """
+    finite = values[np.isfinite(values)]
+    distinct = np.unique(finite)
+    whole = bool((distinct == np.round(distinct)).all())
+    return whole and len(distinct) <= MAX_FLOAT_CLASSES and len(distinct) < len(finite)
 
 
 def _per_bin(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -134,12 +134,13 @@ def settle_behaviours(
                 "the recordings hold"
             )
     if known is None:
-        common = {name: _union(name, drafts) for name in names}
+        common = {name: _union(name, drafts, names) for name in names}
     else:
         common = {behaviour.name: behaviour for behaviour in known}
+    used = [name for name in common if name in names]
     return {
         session: tuple(
-            _fit(own[name], behaviour, session)
+            _fit(own[name], behaviour, session, used)
             for name, behaviour in common.items()
             if name in own
         )
@@ -161,8 +162,10 @@ def _draft(recording: Data, config: BehaviourConfig) -> Draft | None:
     return Draft(config=config, size=0, classes=tuple(sorted(classes))) if classes else None
 
 
-def _union(name: str, drafts: Mapping[str, Mapping[str, Draft]]) -> Behaviour:
-    """What all sessions with this behaviour agree on."""
+def _union(
+    name: str, drafts: Mapping[str, Mapping[str, Draft]], names: Sequence[str]
+) -> Behaviour:
+    """What all sessions with this behaviour, one of ``names``, agree on."""
     own = {session: found[name] for session, found in drafts.items() if name in found}
     (first_session, first), *others = own.items()
     classes = set(first.classes)
@@ -170,10 +173,12 @@ def _union(name: str, drafts: Mapping[str, Mapping[str, Draft]]) -> Behaviour:
         same = (draft.config.kind, draft.config.per) == (first.config.kind, first.config.per)
         text = {isinstance(value, str) for value in (*first.classes, *draft.classes)}
         if not same or draft.size != first.size or len(text) > 1:
+            readable = _is_readable(draft, first.config, first.size or 1) and True not in text
+            setting = f"read both as numbers with {_setting(name, 'continuous', names)}, "
             raise UserError(
                 f"behaviour '{name}' is {_words(first)} in session {first_session}, but "
-                f"{_words(draft)} in session {session}; give them different names, or use "
-                "sessions that agree"
+                f"{_words(draft)} in session {session}; {setting if readable else ''}give them "
+                "different names, or use sessions that agree"
             )
         classes |= set(draft.classes)
     return Behaviour(
@@ -186,14 +191,18 @@ def _union(name: str, drafts: Mapping[str, Mapping[str, Draft]]) -> Behaviour:
     )
 
 
-def _fit(draft: Draft, common: Behaviour, session: str) -> Behaviour:
-    """The common behaviour, read from where this session holds it."""
+def _fit(draft: Draft, common: Behaviour, session: str, names: Sequence[str]) -> Behaviour:
+    """The common behaviour, one of ``names``, read from where this session holds it."""
     config = draft.config
     same = (config.kind, config.per) == (common.kind, common.per)
     if not same or (common.kind == "continuous" and draft.size != common.size):
+        remedy = "rename it there, or leave it out of data.behaviours"
+        if _is_readable(draft, common, common.size):
+            setting = _setting(common.name, common.kind, names)
+            remedy = f"to read it so, finetune with {setting}"
         raise UserError(
             f"behaviour '{common.name}' is {_words(draft)} in session {session}, but the model "
-            f"knows it as {common.kind} per {common.per} of size {common.size}"
+            f"knows it as {common.kind} per {common.per} of size {common.size}; {remedy}"
         )
     unseen = [value for value in draft.classes if value not in common.classes]
     if unseen:
@@ -211,7 +220,22 @@ def _fit(draft: Draft, common: Behaviour, session: str) -> Behaviour:
     )
 
 
+def _is_readable(draft: Draft, other: BehaviourConfig | Behaviour, size: int) -> bool:
+    """Whether only the kind is another one, and the values can be read as either."""
+    text = any(isinstance(value, str) for value in draft.classes)
+    single = (draft.size or size) == 1
+    return (
+        draft.config.kind != other.kind and draft.config.per == other.per and single and not text
+    )
+
+
+def _setting(name: str, kind: str, names: Sequence[str]) -> str:
+    """The setting that takes one of several behaviours for this kind, and keeps the others."""
+    said = [f"{{name: {name}, kind: {kind}}}" if one == name else one for one in names]
+    return f"--set 'data.behaviours=[{', '.join(said)}]'"
+
+
 def _words(draft: Draft) -> str:
-    channels = f" with {draft.size} channels" if draft.size else ""
+    channels = f" with {draft.size} channels" if draft.size > 1 else ""
     kind = "text" if any(isinstance(value, str) for value in draft.classes) else "numbers"
     return f"{draft.config.kind} per {draft.config.per} ({kind}){channels}"

@@ -67,6 +67,16 @@ def stack(name: str, given: Any) -> tuple[np.ndarray, Int[np.ndarray, " K"] | No
     Returns:
         ``(time, units)``, and the bins of each trial (``None`` if given as ``(time, units)``).
     """
+    values, bins = _flat(name, given)
+    if 0 in values.shape:
+        raise UserError(
+            f"{name} has {len(values)} bins of {values.shape[1]} units, expected at least one of "
+            "each; give an array that is not empty"
+        )
+    return values, bins
+
+
+def _flat(name: str, given: Any) -> tuple[np.ndarray, Int[np.ndarray, " K"] | None]:
     if isinstance(given, list | tuple) and len(given) and np.ndim(given[0]) == 2:
         trials = [numbers(trial, name) for trial in given]
         widths = {trial.shape[1:] for trial in trials}
@@ -78,7 +88,8 @@ def stack(name: str, given: Any) -> tuple[np.ndarray, Int[np.ndarray, " K"] | No
         return np.concatenate(trials), np.array([len(trial) for trial in trials])
     values = numbers(given, name)
     if values.ndim == 3:
-        return values.reshape(-1, values.shape[2]), np.full(len(values), values.shape[1])
+        n_trials, n_bins, n_units = values.shape
+        return values.reshape(n_trials * n_bins, n_units), np.full(n_trials, n_bins)
     if values.ndim == 2:
         return values, None
     raise UserError(
@@ -109,7 +120,7 @@ def lay_out(
     """
     if not isinstance(bin_size_s, Real | None):
         raise unsuitable("bin_size_s", bin_size_s, "a number of seconds", "write 0.02 for 20 ms")
-    if bin_size_s is not None and not bin_size_s > 0:
+    if bin_size_s is not None and not 0 < bin_size_s < float("inf"):
         raise UserError(f"bin_size_s is {bin_size_s}, expected seconds above 0")
     if n_time is not None and bin_size_s is None:
         raise UserError("bin_size_s is missing; binned activity needs the width of a bin (s)")

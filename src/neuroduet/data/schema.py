@@ -187,6 +187,11 @@ def _text_problems(recording: Data) -> Iterator[str]:
                     f"{key}.{field} holds Python objects; "
                     "convert it to an array of numbers or of text"
                 )
+            elif values.dtype.kind in "mM":
+                yield (
+                    f"{key}.{field} holds dates or times of {values.dtype}, which torch_brain "
+                    "cannot save; convert it to seconds"
+                )
             elif values.dtype.kind == "U" and not _is_ascii(np.asarray(values)):
                 yield (
                     f"{key}.{field} holds letters outside ASCII, which torch_brain cannot save; "

@@ -272,6 +272,8 @@ def _plain(raw: np.ndarray) -> np.ndarray:
         return raw.astype(np.str_)
     if raw.dtype.kind == "b":
         return raw.astype(np.int64)
+    if raw.dtype == np.float16:
+        raw = raw.astype(np.str_).astype(np.float64)  # its own decimals: 0.2, not 0.19995
     # 0.2 stored in single precision is another number than 0.2 in double precision.
     return raw.astype(np.float64).round(6) if raw.dtype.kind == "f" else raw
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from neuroduet.config import SplitConfig
 from neuroduet.data.binning import EDGE
 from neuroduet.data.windows import Windows
 from neuroduet.errors import UserError
+
+log = logging.getLogger(__name__)
 
 DROPPED = "dropped"
 """Split of windows that are used nowhere."""
@@ -61,11 +64,7 @@ def assign_splits(
         split = random_split(keys, session, config)
     else:
         split = blocked_split(windows.start_s, windows.end_s(bin_size_s), config)
-    if not (split == "train").any():
-        raise UserError(
-            f"session {session}: a {kind} split of {len(windows)} windows leaves none for "
-            "training; record more, or change data.split (fewer blocks, a smaller gap_s)"
-        )
+    _check_lost(split, kind, config, session)
     divided = replace(windows, split=split)
     check_leakage(divided, bin_size_s, session)
     return divided
@@ -247,6 +246,22 @@ def _check_folds(folds: int, kind: str, n: int, session: str) -> None:
             f"session {session} has {n} windows, too few for data.split.folds {folds}; use fewer "
             "folds, or leave the session out"
         )
+
+
+def _check_lost(split: np.ndarray, kind: str, config: SplitConfig, session: str) -> None:
+    """Nothing can be learnt without training windows, and nothing scored without others."""
+    remedy = "record more, or change data.split (fewer blocks, a smaller gap_s)"
+    if kind == "given":
+        remedy = "mark some of trials.split as train, or set data.split.kind to random or blocked"
+    if not (split == "train").any():
+        raise UserError(
+            f"session {session}: a {kind} split of {len(split)} windows leaves none for training; "
+            f"{remedy}"
+        )
+    wanted = config.folds is not None or config.train + config.valid < 1 - EDGE
+    if kind != "given" and wanted and not (split == "test").any():
+        said = "session %s: a %s split of %d windows leaves none for testing; %s"
+        log.warning(said, session, kind, len(split), remedy)
 
 
 def _check_fractions(config: SplitConfig) -> None:

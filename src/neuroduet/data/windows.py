@@ -12,6 +12,7 @@ from torch_brain.data import Data, Interval
 from neuroduet.config import WindowConfig
 from neuroduet.data.binning import EDGE, overlaps
 from neuroduet.data.columns import groups, intervals, scalar
+from neuroduet.data.doubts import LONGEST_BIN_S
 from neuroduet.data.schema import neural_kind, recording_id
 from neuroduet.errors import UserError, unknown
 
@@ -65,7 +66,11 @@ def choose_bin_size(recording: Data, config: WindowConfig) -> float:
     """
     recorded = scalar(recording, "bin_size_s")
     if neural_kind(recording) == "spikes":
-        return config.bin_size_s or DEFAULT_BIN_S
+        bin_size_s = config.bin_size_s or DEFAULT_BIN_S
+        if bin_size_s > LONGEST_BIN_S["counts"]:
+            said = "is %g s, as if it were in milliseconds; give seconds, such as %g"
+            log.warning(f"data.windows.bin_size_s {said}", bin_size_s, bin_size_s / 1000)
+        return bin_size_s
     if config.bin_size_s is not None and abs(config.bin_size_s / float(recorded) - 1) > EDGE:
         raise UserError(
             f"data.windows.bin_size_s is {config.bin_size_s}, but session "
@@ -177,11 +182,10 @@ def _are_times(trials: Interval, name: str) -> bool:
 
 def _continuous(recording: Data, config: WindowConfig, bin_size_s: float) -> Windows:
     """Windows of one length inside every interval in which activity was recorded."""
+    _check_bin(recording, bin_size_s, config.length_s)
     n_bins = max(1, round(config.length_s / bin_size_s))
     length_s = n_bins * bin_size_s
     stride_s = length_s if config.stride_s is None else config.stride_s
-    if stride_s <= 0:
-        raise UserError(f"data.windows.stride_s is {stride_s}, expected seconds above 0")
     domain = groups(recording)[neural_kind(recording)].domain
     spare_s = domain.end - domain.start - length_s
     fitting = np.floor(spare_s / stride_s + EDGE).astype(np.int64) + 1
@@ -290,10 +294,5 @@ def draw_moves(
 
 def _log_dropped(recording: Data, dropped: np.ndarray, why: str) -> None:
     if dropped.any():
-        log.warning(
-            "session %s: left out %d of %d trials %s",
-            recording_id(recording),
-            int(dropped.sum()),
-            len(dropped),
-            why,
-        )
+        name, count = recording_id(recording), int(dropped.sum())
+        log.warning("session %s: left out %d of %d trials %s", name, count, len(dropped), why)

@@ -23,8 +23,10 @@ class Decoder(Estimator):
     trials of different length. ``y`` is the behaviour: one array, a dict of arrays by name, or a
     list with one such dict per trial (which scikit-learn's cross-validation can divide). An array
     is ``(trials, bins)``, ``(trials, bins, channels)`` or ``(trials,)``, or a list of arrays where
-    ``X`` is one. Integers, booleans and text are classes, floats are continuous, as
-    :func:`neuroduet.from_arrays` says; missing values are ``nan``, -1 or the empty string.
+    ``X`` is one. Integers, booleans and text are classes; floats are continuous, those of a few
+    levels such as contrasts too (give them as text for classes), but for whole numbers once per
+    trial, such as choices of -1. and 1., as :func:`neuroduet.from_arrays` says. Missing values are
+    ``nan``, -1 for integers per bin, or the empty string.
 
     What it is made with, and what fitting leaves, says
     :class:`~neuroduet.estimators.estimator.Estimator`.

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from neuroduet.config import Config
 from neuroduet.data.boundary import reading
-from neuroduet.errors import UserError, unknown
+from neuroduet.errors import UserError, as_path, unknown
 from neuroduet.estimators.fitting import (
     Activity,
     Fitted,
@@ -121,9 +121,10 @@ class Estimator(BaseEstimator, Shareable):
         Raises:
             UserError: Not fitted, or the folder holds files already.
         """
+        folder = as_path(folder, "folder")
         rights = Rights(licence=licence, data_licence=data_licence, datasets=datasets)
-        write_folder(self, Path(folder), rights)
-        return Path(folder)
+        write_folder(self, folder, rights)
+        return folder
 
     @classmethod
     def from_pretrained(
@@ -180,7 +181,8 @@ class Estimator(BaseEstimator, Shareable):
         self._fitted, self.model_, self.split_ = fitted, fitted.model, fitted.split
 
     def _configured(self) -> Config:
-        if not isinstance(self.settings, Mapping | None):
+        settings = {} if self.settings is None else self.settings
+        if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
             raise UserError(
                 f"settings are a {type(self.settings).__name__}, expected a dict by name; give "
                 'them like {"training.max_epochs": 20}'

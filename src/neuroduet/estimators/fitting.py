@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
@@ -35,6 +36,9 @@ SESSION = "trials"
 """Id of the session that the arrays become."""
 
 Activity = Literal["counts", "traces"]
+
+LONGEST_BIN_S = 10.0
+"""No trial is cut into wider bins, but for one whose bins are given in milliseconds (s)."""
 
 PARAMETERS = {"training.seed": "seed", "training.max_minutes": "max_minutes"}
 """Settings that are parameters of an estimator."""
@@ -150,10 +154,16 @@ def record(
     """A recording of the arrays.
 
     Raises:
-        UserError: The kind of activity is unknown, or the arrays do not fit each other.
+        UserError: The kind of activity is unknown, bins are not in seconds, or the arrays do not
+            fit each other.
     """
     if activity not in get_args(Activity):
         raise unknown("activity", activity, get_args(Activity))
+    if isinstance(bin_size_s, Real) and LONGEST_BIN_S < bin_size_s < float("inf"):
+        raise UserError(
+            f"bin_size_s is {bin_size_s:g}, expected seconds, at most {LONGEST_BIN_S:g}; give the "
+            f"width of a bin in seconds, such as {bin_size_s / 1000:g} for {bin_size_s:g} ms"
+        )
     return from_arrays(
         session_id=SESSION,
         bin_size_s=bin_size_s,

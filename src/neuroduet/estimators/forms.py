@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ def trial_bins(name: str, activity: Any) -> Int[np.ndarray, " W"]:
         activity: ``(trials, bins, units)``, or a list of ``(bins, units)``.
 
     Raises:
-        UserError: It is neither, or holds no trial.
+        UserError: It is neither.
     """
     bins = stack(name, activity)[1]
     if bins is None:
@@ -31,12 +31,11 @@ def trial_bins(name: str, activity: Any) -> Int[np.ndarray, " W"]:
             f"{name} has shape {np.shape(activity)}, expected (trials, bins, units) or a list of "
             "(bins, units); cut it into trials first"
         )
-    require_trials(name, len(bins))
     return bins
 
 
 def require_activity(name: str, kind: str, activity: Any) -> None:
-    """Refuse activity with missing values, or without counts where these are expected.
+    """Refuse activity without trials, with missing values, or without counts if expected.
 
     Args:
         name: What to call the array in an error.
@@ -44,8 +43,10 @@ def require_activity(name: str, kind: str, activity: Any) -> None:
         activity: ``(trials, bins, units)``, or a list of ``(bins, units)``.
 
     Raises:
-        UserError: It holds missing values, or fractions where counts are expected.
+        UserError: It holds no trial, missing values, or fractions where counts are expected.
     """
+    if isinstance(activity, Sized):
+        require_trials(name, len(activity))
     values = stack(name, activity)[0]
     if not np.isfinite(values).all():
         raise UserError(f"{name} holds values that are not finite; leave those trials or bins out")

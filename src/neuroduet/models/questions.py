@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from neuroduet.models.micro_batches import over, repeat
 from neuroduet.models.modalities import Visible
 from neuroduet.models.translator import Translator
 from neuroduet.types import NEURAL, Batch, UnitQuestions
@@ -75,7 +76,33 @@ def _in_pieces(
             scored=questions.scored[first : first + size],
         )
         asked = part.scored.any(0)
-        answers[:, :, asked] = model.answer_units(batch, visible, part, prompt)[:, :, asked]
+        answers[:, :, asked] = _together(model, batch, visible, part, prompt)[:, :, asked]
+    return answers
+
+
+def _together(
+    model: Translator, batch: Batch, visible: Visible, questions: UnitQuestions, prompt: int
+) -> Float[Tensor, "B T N"]:
+    """Answer all questions as one batch, without doing again what they share.
+
+    The input stitcher is linear, so hiding a unit subtracts its own rank-one share from the
+    projection of all units; the output stitcher is evaluated for the units asked about only.
+    """
+    count, n = len(questions.hidden), len(batch.windows)
+    repeated = repeat(batch, count)
+    seen = {name: over(mask, count) for name, mask in visible.items()}
+    prompts = None if prompt < 0 else torch.full((count * n,), prompt, device=batch.valid.device)
+    whole_bin = (seen[NEURAL] & repeated.valid[..., None]).any(-1, keepdim=True)
+    whole_bin = whole_bin & ~questions.hidden.all(1).repeat_interleave(n)[:, None, None]
+    weight = model.input_weight(batch.session)
+    low_rank = model.input_stitch(batch.session).without(batch.activity, questions.hidden, weight)
+    low_rank = low_rank.flatten(0, 1).masked_fill(~whole_bin, 0.0)
+    stitched = model.stitched(low_rank, whole_bin, repeated, seen, prompts)
+    latents = model.latents_of(stitched).unflatten(0, (count, n))
+    output, loadings = model.output_stitch(batch.session), model.loadings(batch.session)
+    answers = batch.activity.new_zeros(batch.activity.shape)
+    for latent, asked in zip(latents, questions.scored, strict=True):
+        answers[:, :, asked] = output(latent, loadings, asked).float()
     return answers
 
 

@@ -59,6 +59,8 @@ def loading_prior(model: Translator) -> LoadingPrior:
     """Mean and covariance of the loadings over all units of a model's sessions."""
     rows = [model.loadings(session).detach().cpu() for session in model.session_infos]
     loadings = torch.cat(rows).double().numpy()
+    if len(loadings) == 1:  # a single unit says how large loadings are, not how they differ
+        loadings = np.concatenate([loadings, -loadings])
     covariance = np.atleast_2d(np.cov(loadings.T))
     floor = 1e-3 * np.trace(covariance) / len(covariance) + 1e-12
     return LoadingPrior(

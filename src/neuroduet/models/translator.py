@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from neuroduet.config import ModelConfig
 from neuroduet.masking import PROMPTS
 from neuroduet.models.alignment import feature_count
-from neuroduet.models.micro_batches import over, repeat
 from neuroduet.models.modalities import (
     Prompt,
     Visible,
@@ -37,20 +36,33 @@ from neuroduet.nn.blocks import Trunk
 from neuroduet.nn.dropout import Dropout
 from neuroduet.nn.heads import PooledHead, Standardiser
 from neuroduet.nn.stitch import InputStitch, OutputStitch, SmoothingConv, module_key
-from neuroduet.nn.tokens import BehaviourEmbedding, sinusoids
+from neuroduet.nn.tokens import BehaviourEmbedding, Layout, sinusoids
 from neuroduet.nn.unit_embedding import UnitEmbedding
-from neuroduet.types import (
-    NEURAL,
-    Batch,
-    Behaviour,
-    Prediction,
-    Scales,
-    SessionInfo,
-    UnitQuestions,
-)
+from neuroduet.types import NEURAL, Batch, Behaviour, Prediction, Scales, SessionInfo
 
 EMBEDDING_GAIN = 5.0
 """Latents start shrunk to a fraction of unit variance; positions do not, and would drown them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stitched:
+    """Windows whose activity is in the space that all sessions share.
+
+    Attributes:
+        low_rank: Smoothed latents of the visible activity.
+        seen: Bins of which some activity may be seen.
+        batch: The windows.
+        visible: What may be seen of each modality.
+        prompt: Which question is asked in every window.
+        causal: Windows whose prompt allows no look ahead; ``None`` in models without prompts.
+    """
+
+    low_rank: Float[Tensor, "B T R"]
+    seen: Bool[Tensor, "B T 1"]
+    batch: Batch
+    visible: Visible
+    prompt: Prompt
+    causal: Bool[Tensor, " B"] | None
 
 
 class Translator(nn.Module):
@@ -90,6 +102,11 @@ class Translator(nn.Module):
         self.kinds = nn.Parameter(torch.randn(1 + len(self.modalities), width) * 0.02)
         self.prompts = (
             nn.Parameter(torch.randn(len(PROMPTS) + 1, width) * 0.02) if config.prompts else None
+        )
+        # Behind the bins: one token per trial variable, and those of session and prompt.
+        self.layout = Layout(
+            streams=1 if config.tokens == "fused" else 1 + len(self.per_bin),
+            extra=len(self.per_trial) + (2 if config.prompts else 0),
         )
         self.token_dropout = Dropout(config.dropout)
         self.trunk = Trunk(width, config.layers, config.heads, config.feed_forward, config.dropout)
@@ -161,61 +178,153 @@ class Translator(nn.Module):
         Returns:
             One prediction per batch.
         """
-        encoded = self._encode(batches, visible, prompts or [None] * len(batches))
-        return [self._read(one, batch) for one, batch in zip(encoded, batches, strict=True)]
+        asked = prompts or [None] * len(batches)
+        stitched = [self._stitch(*one) for one in zip(batches, visible, asked, strict=True)]
+        mixed = self._mix(stitched)
+        return [self._read(x_BLD, one) for x_BLD, one in zip(mixed, stitched, strict=True)]
 
     def latents(
         self, batch: Batch, visible: Visible, prompt: Prompt = None
     ) -> Float[Tensor, "B T R"]:
         """What the output stitcher of a batch's session turns into log-rates."""
-        return self._latents(self._encode([batch], [visible], [prompt])[0])
+        return self.latents_of(self._stitch(batch, visible, prompt))
+
+    def latents_of(self, stitched: Stitched) -> Float[Tensor, "B T R"]:
+        """The same of activity that is stitched already."""
+        return self._latents(self._mix([stitched])[0], stitched)
+
+    # 1. stitch --------------------------------------------------------------------------------
+
+    def _stitch(self, batch: Batch, visible: Visible, prompt: Prompt) -> Stitched:
+        seen = visible[NEURAL] & batch.valid[..., None]
+        if self.config.inputs == "behaviours":
+            seen = torch.zeros_like(seen)
+        stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
+        low_rank = stitch(batch.activity, seen, weight)
+        return self.stitched(low_rank, seen.any(-1, keepdim=True), batch, visible, prompt)
+
+    def stitched(
+        self,
+        low_rank: Float[Tensor, "B T R"],
+        seen: Bool[Tensor, "B T 1"],
+        batch: Batch,
+        visible: Visible,
+        prompt: Prompt,
+    ) -> Stitched:
+        """Smooth what the input stitcher of a session says.
+
+        Args:
+            low_rank: Its latents, zero where nothing is seen.
+            seen: Bins of which some activity may be seen.
+            batch: The windows.
+            visible: What may be seen of each modality.
+            prompt: Which question is asked in every window.
+        """
+        causal = None if self.prompts is None else causal_windows(batch, prompt)
+        if self.smooth is not None:
+            low_rank = self.smooth(low_rank, causal)
+        return Stitched(
+            low_rank=low_rank,
+            seen=seen,
+            batch=batch,
+            visible=visible,
+            prompt=prompt,
+            causal=causal,
+        )
+
+    def _embed_activity(self, one: Stitched) -> Float[Tensor, "B T D"]:
+        embedded = self.from_rank(one.low_rank)
+        return torch.where(one.seen, embedded, self.hidden_activity.to(embedded.dtype))
+
+    def _embed_behaviour(self, behaviour: Behaviour, one: Stitched) -> Float[Tensor, "B ... D"]:
+        """Embed a behaviour; one that this session lacks is hidden."""
+        name, batch = behaviour.name, one.batch
+        embedding = self.embeddings[module_key(name)]
+        assert isinstance(embedding, BehaviourEmbedding)
+        if name not in batch.behaviours or self.config.inputs == "activity":
+            return embedding.nothing(*batch.valid.shape)
+        values, seen = batch.behaviours[name], one.visible[name] & batch.observed[name]
+        if behaviour.kind == "continuous":
+            values = self.standardiser(batch.session, behaviour).standardise(values)
+        return embedding(values, seen)
+
+    # 2. tokens --------------------------------------------------------------------------------
+
+    def _tokens(self, one: Stitched, bins: int) -> Float[Tensor, "B L D"]:
+        """Tokens of some windows, padded to a number of bins."""
+        activity = self._embed_activity(one)
+        per_trial = [self._embed_behaviour(b, one) for b in self.per_trial]
+        kinds = dict(zip((NEURAL, *(b.name for b in self.modalities)), self.kinds, strict=True))
+        dynamic = [activity + kinds[NEURAL]]
+        dynamic += [self._embed_behaviour(b, one) + kinds[b.name] for b in self.per_bin]
+        static = [x + kinds[b.name] for x, b in zip(per_trial, self.per_trial, strict=True)]
+        position = sinusoids(activity.shape[1], self.config.width).to(activity.device)
+        if self.config.tokens == "fused":
+            fused = torch.stack(dynamic).sum(0)
+            for vector in per_trial:
+                fused = fused + vector[:, None]
+            dynamic = [fused]
+        tokens = [pad_bins(x + position, bins) for x in dynamic] + [x[:, None] for x in static]
+        session = self.session_vectors[module_key(one.batch.session)]
+        if self.prompts is None:
+            return torch.cat(tokens, dim=1) + session
+        asked = self.prompts[prompt_rows(one.batch, one.prompt)]
+        return torch.cat([*tokens, torch.stack([session.expand_as(asked), asked], dim=1)], dim=1)
+
+    # 3. trunk ---------------------------------------------------------------------------------
+
+    def _mix(self, stitched: Sequence[Stitched]) -> Sequence[Float[Tensor, "B L D"]]:
+        """Tokens after the trunk, per batch; all batches pass it together."""
+        bins = max(one.low_rank.shape[1] for one in stitched)
+        tokens = torch.cat([self._tokens(one, bins) for one in stitched])
+        valid = torch.cat([pad_bins(one.batch.valid, bins) for one in stitched])
+        flags = [one.causal for one in stitched if one.causal is not None]
+        times = self.layout.times(bins).to(valid.device)
+        allowed = who_attends(times, self.layout.known(valid), torch.cat(flags) if flags else None)
+        mixed = self.trunk(self.token_dropout(tokens), times.clamp(min=0).float(), allowed)
+        return mixed.split([len(one.batch.windows) for one in stitched])
+
+    # 4. read out ------------------------------------------------------------------------------
+
+    def _latents(self, x_BLD: Float[Tensor, "B L D"], one: Stitched) -> Float[Tensor, "B T R"]:
+        """Latents of the activity: what the trunk says, beside the smoothed input itself."""
+        return self.to_rank(x_BLD[:, : one.low_rank.shape[1]]) + one.low_rank @ self.skip
+
+    def _read(self, x_BLD: Float[Tensor, "B L D"], one: Stitched) -> Prediction:
+        session, activity = one.batch.session, None
+        if self.config.inputs != "activity":
+            stitch, loadings = self.output_stitch(session), self.loadings(session)
+            activity = stitch(self._latents(x_BLD, one), loadings).float()
+        predicted = {}
+        if self.config.inputs != "behaviours":
+            streams, behind = self.layout.split(x_BLD, one.low_rank.shape[1])
+            for index, behaviour in enumerate(self.per_bin):
+                stream = streams[:, 0 if self.config.tokens == "fused" else 1 + index]
+                predicted[behaviour.name] = self.heads[module_key(behaviour.name)](stream)
+            for index, behaviour in enumerate(self.per_trial):
+                head = self.heads[module_key(behaviour.name)]
+                predicted[behaviour.name] = head(behind[:, index], streams[:, 0], one.batch.valid)
+        known = {b.name: b for b in self.session_infos[session].behaviours}
+        return Prediction(
+            activity=activity,
+            behaviours={
+                name: self._in_user_units(values.float(), known[name], session)
+                for name, values in predicted.items()
+                if name in known
+            },
+        )
+
+    def _in_user_units(self, values: Tensor, behaviour: Behaviour, session: str) -> Tensor:
+        if behaviour.kind == "categorical":
+            return values
+        return self.standardiser(session, behaviour).restore(values)
+
+    # what belongs to a session ----------------------------------------------------------------
 
     @property
     def silence(self) -> bool:
         """Whether a hidden unit reads as a silent one."""
         return self.config.hidden_units == "zero"
-
-    def answer_units(
-        self, batch: Batch, visible: Visible, questions: UnitQuestions, prompt: int = -1
-    ) -> Float[Tensor, "B T N"]:
-        """Predict units that are hidden in turns, without doing again what all turns share.
-
-        The input stitcher is linear, so hiding a unit subtracts its own rank-one share from the
-        projection of all units; the output stitcher is evaluated for the units asked about only.
-        What comes between runs on all questions as one batch. The answers are those of
-        :meth:`forward` on one question after the other.
-
-        Args:
-            batch: Windows with all activity.
-            visible: What may be seen before any unit is hidden.
-            questions: Which units each question hides and asks about.
-            prompt: Index into :data:`neuroduet.masking.PROMPTS`, -1 for none.
-
-        Returns:
-            Log expected counts or traces of the units asked about; 0 elsewhere.
-        """
-        count, n = len(questions.hidden), len(batch.windows)
-        repeated = repeat(batch, count)
-        seen = {name: over(mask, count) for name, mask in visible.items()}
-        prompts = (
-            None if prompt < 0 else torch.full((count * n,), prompt, device=batch.valid.device)
-        )
-        causal = self._causal(repeated, prompts)
-        stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
-        low_rank = stitch.without(batch.activity, questions.hidden, weight)
-        whole_bin = (seen[NEURAL] & repeated.valid[..., None]).any(-1, keepdim=True)
-        whole_bin = whole_bin & ~questions.hidden.all(1).repeat_interleave(n)[:, None, None]
-        low_rank = low_rank.flatten(0, 1).masked_fill(~whole_bin, 0.0)
-        low_rank = self._smoothed(low_rank, causal)
-        activity = self._embed_low_rank(low_rank, whole_bin)
-        tokens = self._tokens(activity, repeated, seen, prompts, batch.activity.shape[1])
-        mixed = self._mix(tokens, repeated.valid, causal)
-        latents = self._latents(_Encoded(mixed, low_rank)).unflatten(0, (count, n))
-        output, loadings = self.output_stitch(batch.session), self.loadings(batch.session)
-        answers = batch.activity.new_zeros(batch.activity.shape)
-        for latent, asked in zip(latents, questions.scored, strict=True):
-            answers[:, :, asked] = output(latent, loadings, asked).float()
-        return answers
 
     def scales(self, session: str) -> Scales:
         """Training statistics of a session, for the loss."""
@@ -279,160 +388,3 @@ class Translator(nn.Module):
         scaler = scalers[module_key(behaviour.name)]
         assert isinstance(scaler, Standardiser)
         return scaler
-
-    # 1. stitch --------------------------------------------------------------------------------
-
-    def _smoothed(
-        self, low_rank: Float[Tensor, "B T R"], causal: Bool[Tensor, " B"] | None
-    ) -> Float[Tensor, "B T R"]:
-        return low_rank if self.smooth is None else self.smooth(low_rank, causal)
-
-    def _embed_low_rank(
-        self, low_rank: Float[Tensor, "B T R"], seen: Bool[Tensor, "B T 1"]
-    ) -> Float[Tensor, "B T D"]:
-        embedded = self.from_rank(low_rank)
-        return torch.where(seen, embedded, self.hidden_activity.to(embedded.dtype))
-
-    def _embed_behaviour(
-        self, behaviour: Behaviour, batch: Batch, visible: Visible
-    ) -> Float[Tensor, "B ... D"]:
-        """Embed a behaviour; one that this session lacks is hidden."""
-        shape = batch.valid.shape if behaviour.per == "bin" else batch.windows.shape
-        embedding = self.embeddings[module_key(behaviour.name)]
-        if behaviour.name not in batch.behaviours or self.config.inputs == "activity":
-            unseen = torch.zeros(shape, dtype=torch.bool, device=batch.valid.device)
-            channels = () if behaviour.kind == "categorical" else (behaviour.size,)
-            dtype = torch.long if behaviour.kind == "categorical" else torch.float32
-            empty = torch.zeros((*shape, *channels), dtype=dtype, device=unseen.device)
-            return embedding(empty, unseen)
-        values, seen = batch.behaviours[behaviour.name], visible[behaviour.name]
-        seen = seen & batch.observed[behaviour.name]
-        if behaviour.kind == "continuous":
-            values = self.standardiser(batch.session, behaviour).standardise(values)
-        return embedding(values, seen)
-
-    # 2. tokens, 3. trunk -------------------------------------------------------------------------
-
-    def _encode(
-        self, batches: Sequence[Batch], visible: Sequence[Visible], prompts: Sequence[Prompt]
-    ) -> list[_Encoded]:
-        """Tokens after the trunk, per batch; all batches pass it together."""
-        bins = max(batch.activity.shape[1] for batch in batches)
-        causal, low_rank, tokens = [], [], []
-        for batch, modalities, prompt in zip(batches, visible, prompts, strict=True):
-            seen = modalities[NEURAL] & batch.valid[..., None]
-            if self.config.inputs == "behaviours":
-                seen = torch.zeros_like(seen)
-            causal.append(self._causal(batch, prompt))
-            stitch, weight = self.input_stitch(batch.session), self.input_weight(batch.session)
-            low_rank.append(self._smoothed(stitch(batch.activity, seen, weight), causal[-1]))
-            activity = self._embed_low_rank(low_rank[-1], seen.any(-1, keepdim=True))
-            tokens.append(self._tokens(activity, batch, modalities, prompt, bins))
-        valid = torch.cat([pad_bins(batch.valid, bins) for batch in batches])
-        flags = [flag for flag in causal if flag is not None]
-        mixed = self._mix(torch.cat(tokens), valid, torch.cat(flags) if flags else None)
-        parts = mixed.split([len(batch.windows) for batch in batches])
-        return [_Encoded(x, low) for x, low in zip(parts, low_rank, strict=True)]
-
-    def _mix(
-        self,
-        x_BLD: Float[Tensor, "B L D"],
-        valid: Bool[Tensor, "B T"],
-        causal: Bool[Tensor, " B"] | None,
-    ) -> Float[Tensor, "B L D"]:
-        """Tokens after the trunk."""
-        bins = torch.arange(valid.shape[1], device=valid.device)
-        extra = torch.full((self._extra,), -1, device=valid.device)
-        times = torch.cat([bins.repeat(self._streams), extra])
-        known = torch.cat(
-            [valid.repeat(1, self._streams), valid.new_ones(len(valid), self._extra)], dim=1
-        )
-        allowed = who_attends(times, known, causal)
-        return self.trunk(self.token_dropout(x_BLD), times.clamp(min=0).float(), allowed)
-
-    def _tokens(
-        self,
-        activity: Float[Tensor, "B T D"],
-        batch: Batch,
-        visible: Visible,
-        prompt: Prompt,
-        bins: int,
-    ) -> Float[Tensor, "B L D"]:
-        per_trial = [self._embed_behaviour(b, batch, visible) for b in self.per_trial]
-        kinds = dict(zip((NEURAL, *(b.name for b in self.modalities)), self.kinds, strict=True))
-        dynamic = [activity + kinds[NEURAL]]
-        dynamic += [self._embed_behaviour(b, batch, visible) + kinds[b.name] for b in self.per_bin]
-        static = [x + kinds[b.name] for x, b in zip(per_trial, self.per_trial, strict=True)]
-        position = sinusoids(batch.activity.shape[1], self.config.width).to(batch.activity.device)
-        if self.config.tokens == "fused":
-            fused = torch.stack(dynamic).sum(0)
-            for vector in per_trial:
-                fused = fused + vector[:, None]
-            dynamic = [fused]
-        tokens = [pad_bins(x + position, bins) for x in dynamic] + [x[:, None] for x in static]
-        session = self.session_vectors[module_key(batch.session)]
-        if self.prompts is None:
-            return torch.cat(tokens, dim=1) + session
-        asked = self.prompts[prompt_rows(batch, prompt)]
-        return torch.cat([*tokens, torch.stack([session.expand_as(asked), asked], dim=1)], dim=1)
-
-    def _causal(self, batch: Batch, prompt: Prompt) -> Bool[Tensor, " B"] | None:
-        """Windows whose prompt allows no look ahead; ``None`` in models without prompts."""
-        return None if self.prompts is None else causal_windows(batch, prompt)
-
-    @property
-    def _streams(self) -> int:
-        return 1 if self.config.tokens == "fused" else 1 + len(self.per_bin)
-
-    @property
-    def _extra(self) -> int:
-        """Tokens behind the bins: one per trial variable, and session and prompt."""
-        return len(self.per_trial) + (0 if self.prompts is None else 2)
-
-    # 4. read out ------------------------------------------------------------------------------
-
-    def _latents(self, encoded: _Encoded) -> Float[Tensor, "B T R"]:
-        """Latents of the activity: what the trunk says, beside the smoothed input itself."""
-        bins = encoded.low_rank.shape[1]
-        return self.to_rank(encoded.tokens[:, :bins]) + encoded.low_rank @ self.skip
-
-    def _read(self, encoded: _Encoded, batch: Batch) -> Prediction:
-        x_BLD, bins = encoded.tokens, batch.activity.shape[1]
-        padded = (x_BLD.shape[1] - self._extra) // self._streams
-        streams = x_BLD[:, : padded * self._streams].unflatten(1, (self._streams, padded))
-        streams = streams[:, :, :bins]
-        activity = None
-        if self.config.inputs != "activity":
-            stitch, loadings = self.output_stitch(batch.session), self.loadings(batch.session)
-            activity = stitch(self._latents(encoded), loadings).float()
-        predicted = {}
-        if self.config.inputs != "behaviours":
-            for index, behaviour in enumerate(self.per_bin):
-                stream = streams[:, 0 if self.config.tokens == "fused" else 1 + index]
-                predicted[behaviour.name] = self.heads[module_key(behaviour.name)](stream)
-            for index, behaviour in enumerate(self.per_trial):
-                own = x_BLD[:, padded * self._streams + index]
-                head = self.heads[module_key(behaviour.name)]
-                predicted[behaviour.name] = head(own, streams[:, 0], batch.valid)
-        known = {b.name: b for b in self.session_infos[batch.session].behaviours}
-        return Prediction(
-            activity=activity,
-            behaviours={
-                name: self._in_user_units(values.float(), known[name], batch.session)
-                for name, values in predicted.items()
-                if name in known
-            },
-        )
-
-    def _in_user_units(self, values: Tensor, behaviour: Behaviour, session: str) -> Tensor:
-        if behaviour.kind == "categorical":
-            return values
-        return self.standardiser(session, behaviour).restore(values)
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """Tokens after the trunk, and the smoothed low-rank activity they were made from."""
-
-    tokens: Float[Tensor, "B L D"]
-    low_rank: Float[Tensor, "B T R"]

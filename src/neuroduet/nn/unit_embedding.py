@@ -45,8 +45,9 @@ class UnitEmbedding(nn.Module):
         self.vectors[key] = nn.Parameter(torch.randn(units, size) * 0.1 / math.sqrt(size))
 
     def weight(self, key: str) -> Float[Tensor, "N R"]:
-        """A session's input weight."""
-        return self.vectors[key] @ self.to_input
+        """A session's input weight, in single precision: its Gram matrix is to be inverted."""
+        with torch.autocast(self.to_input.device.type, enabled=False):
+            return self.vectors[key] @ self.to_input
 
     def loadings(self, key: str, sensitivity: Float[Tensor, " N"]) -> Float[Tensor, "N R"]:
         """A session's output loadings.

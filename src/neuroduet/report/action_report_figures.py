@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
 
 from neuroduet.actions.metrics.calibration import confidence_counts, reliability
 from neuroduet.actions.metrics.segments import run_lengths, runs
@@ -18,6 +17,7 @@ from neuroduet.report.style import (
     MODEL,
     Plate,
     grid,
+    logarithmic,
     plate,
     short,
     styled,
@@ -165,9 +165,7 @@ def _draw_distribution(axes: Axes, durations: Float[np.ndarray, " n"], who: str)
     colour = MODEL if who == "model" else GREY
     line = np.concatenate([x[:1], x]), np.concatenate([[0.0], y])
     axes.plot(*line, drawstyle="steps-post", color=colour, label=f"{who} ({len(x)})")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    logarithmic(axes)
     axes.set_ylim(0, 1.03)
 
 

@@ -22,6 +22,7 @@ from neuroduet.report.action_report_tables import (
     value_of,
 )
 from neuroduet.report.sheet import Cell, Tile
+from neuroduet.report.summary import duration
 from neuroduet.report.tables import number
 from neuroduet.types import UNLABELLED
 
@@ -94,7 +95,7 @@ def said(found: Predictions, scores: pd.DataFrame | None) -> list[str]:
     """
     frames = sum(len(one) for one in found.predicted)
     known = sum(int((one != UNLABELLED).sum()) for one in found.truth)
-    length = "" if found.frame_s is None else f", {frames * found.frame_s / 60:.0f} minutes"
+    length = "" if found.frame_s is None else f", {duration(frames * found.frame_s)}"
     n = len(found.recordings)
     labels = (
         f"; a human labelled {100 * known / frames:.0f} % of the frames"

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from neuroduet.actions.metrics.frames import confusion, frame_counts
 from neuroduet.actions.metrics.segments import run_lengths, transition_matrix
@@ -22,6 +21,7 @@ from neuroduet.report.style import (
     Plate,
     decimal,
     grid,
+    logarithmic,
     plate,
     short,
     styled,
@@ -163,9 +163,12 @@ def confusion_matrix(
 
 
 def draw_matrix(axes: Axes, values: Float[np.ndarray, "K K"], names: Sequence[str]) -> None:
-    """Draw a square table of fractions with its numbers."""
-    axes.imshow(values, vmin=0, vmax=1)
+    """Draw a square table of fractions with its numbers; rows of nothing stay empty."""
+    known = values.sum(axis=1) > 0
+    axes.imshow(np.where(known[:, None], values, np.nan), vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(values):
+        if not known[row]:
+            continue
         colour = DARK if value > 0.55 else PALE
         axes.text(
             column, row, decimal(value), ha="center", va="center", color=colour, fontsize=7.5
@@ -204,9 +207,7 @@ def bouts_and_transitions(
         _draw_durations(left, labels, len(names), frame_s or 1.0, shift, colour, who)
     left.set_yticks(range(len(names)), [short(name, 16) for name in names])
     left.set_ylim(len(names) - 0.4, -0.6)
-    left.set_xscale("log")
-    left.xaxis.set_major_formatter("{x:g}")
-    left.xaxis.set_minor_formatter(NullFormatter())
+    logarithmic(left)
     left.set_xlabel("duration of a bout (" + ("frames)" if frame_s is None else "s)"))
     left.legend(loc="upper right", bbox_to_anchor=(1.0, 1.12), ncols=2)
     for axes, (who, labels) in zip(right, given.items(), strict=True):

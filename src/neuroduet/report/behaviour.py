@@ -195,7 +195,8 @@ def agreement(found: Predicted, name: str) -> Plate | None:
         caption="All observed values of test windows. Numbers: one dot per bin or trial, line: "
         "perfect decoding. Classes: rows are the true classes; each cell is the fraction of its "
         "row, with the number of windows (or bins) beneath, or with more than "
-        f"{ROOMY} classes that number alone; a perfect decoder fills the diagonal.",
+        f"{ROOMY} classes that number alone; rows of classes that test windows lack are empty; a "
+        "perfect decoder fills the diagonal.",
     )
 
 
@@ -234,11 +235,12 @@ def confusion_counts(behaviour: Decoded) -> np.ndarray:
 
 def _confusion(figure: Figure, axes: Axes, behaviour: Decoded) -> None:
     counts = confusion_counts(behaviour)
-    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1, keepdims=True)
+    fraction = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
     axes.imshow(fraction, vmin=0.0, vmax=1.0, aspect="equal", interpolation="nearest")
     size = len(counts)
     roomy = size <= ROOMY
-    for row, column in np.ndindex(size, size):
+    for row, column in np.argwhere(np.isfinite(fraction)):
         # Cividis runs from dark blue to yellow whatever the page's background is.
         colour = PALE if fraction[row, column] < 0.55 else "#101418"
         share = f"{fraction[row, column]:.2f}\n" if roomy else ""

@@ -27,6 +27,7 @@ from neuroduet.report.comparison_tables import (
 )
 from neuroduet.report.comparison_words import summary, tiles
 from neuroduet.report.sheet import Section, Sheet, plates, write_sheet
+from neuroduet.report.summary import pretraining
 from neuroduet.report.words import definitions
 
 MAX_NAMED = 30
@@ -127,6 +128,7 @@ def _units(runs: Sequence[ComparedRun]) -> Section:
 
 def _differences(runs: Sequence[ComparedRun]) -> Section:
     costs, notes = _costs(runs)
+    notes += _starts(runs)
     rows = differing_settings(runs)
     if not rows:
         notes.append("The settings (config.yaml) of the runs do not differ.")
@@ -137,6 +139,16 @@ def _differences(runs: Sequence[ComparedRun]) -> Section:
         notes=tuple(notes),
         parts=(*settings, *([cost_table(costs)] if costs else [])),
     )
+
+
+def _starts(runs: Sequence[ComparedRun]) -> list[str]:
+    """What each run began from, if not all of them began alike."""
+    starts = [run.folder.environment.get("pretrained") for run in runs]
+    if all(start == starts[0] for start in starts):
+        return []
+    said = [pretraining(run.folder).lower() or "not pretrained" for run in runs]
+    pairs = zip(runs, said, strict=True)
+    return ["; ".join(f"{run.name}: {words}" for run, words in pairs) + "."]
 
 
 def _costs(runs: Sequence[ComparedRun]) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:

@@ -146,9 +146,10 @@ def unit_scatter(pairs: pd.DataFrame, first: str, other: str, name: str) -> Plat
         figure,
         name=name,
         title=f"Units: {other} against {first}",
-        caption=f"One dot for each unit that both runs scored in test windows. Above the diagonal "
-        f"a unit is predicted better by {other}, below by {first}; the counts say how many. Units "
-        f"of a session share its trials, so that counts of units are no test.{beyond}",
+        caption=f"One dot for each unit that both runs scored in test windows; cross: median. "
+        f"Above the diagonal a unit is predicted better by {other}, below by {first}; the counts "
+        "say how many. Units of a session share its trials, so that counts of units are no test."
+        f"{beyond}",
     )
 
 

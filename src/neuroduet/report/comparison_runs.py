@@ -24,7 +24,8 @@ class ComparedRun:
         folder: What its folder holds.
         own: Scores of its model with the columns of ``scores.csv``, test windows where there are
             any, each row once.
-        table: Scores of all models of its table by task, target, metric and session.
+        table: Scores of all models of its tables, linear baselines included, by task, target,
+            metric and session.
     """
 
     name: str
@@ -74,7 +75,8 @@ def _run(path: Path, name: str) -> ComparedRun:
         raise UserError(
             f"{path} holds no scores to compare; run `neuroduet evaluate {path}` first"
         )
-    table = session_table(folder.scores)
+    known = [part for part in (folder.scores, folder.baselines) if part is not None and len(part)]
+    table = session_table(pd.concat(known, ignore_index=True))
     rows = folder.scores
     if (rows["split"] == "test").any():
         rows = rows[rows["split"] == "test"]

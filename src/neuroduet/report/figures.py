@@ -69,9 +69,9 @@ def learning_curves(curves: Curves, prefix: str) -> Plate | None:
 
 _VALID_CAPTION = (
     "Score on validation windows, mean over sessions; higher is better and 0 means no better than "
-    "the null. Activity: bits per spike (R² for traces), predicted from all behaviours. "
-    "Continuous behaviours: R². Categorical behaviours: fraction of the prior's cross-entropy "
-    "that is explained. Dot: the best validation."
+    "the null. Activity: bits per spike (R² for traces), predicted from all behaviours, or under "
+    "the masking that a panel is named after. Continuous behaviours: R². Categorical behaviours: "
+    "fraction of the prior's cross-entropy that is explained. Dot: the best validation."
 )
 _LOSS_CAPTION = (
     "Loss of the training batch at each validation, per modality, with its weight; lower is "

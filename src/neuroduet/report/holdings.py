@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from neuroduet.data.boundary import read_npz
 from neuroduet.errors import UserError
 from neuroduet.report.folder import RunFolder
 from neuroduet.report.sheet import LONG, Table, cells
-from neuroduet.report.style import INK, MODEL, Plate, grid, plate, short, styled
+from neuroduet.report.style import INK, MODEL, Plate, grid, logarithmic, plate, short, styled
 from neuroduet.report.words import defined
 from neuroduet.types import is_region
 
@@ -234,8 +235,8 @@ def _rate_bars(axes: Axes, rates_hz: np.ndarray) -> None:
     edges = np.geomspace(low / 1.05, high * 1.05, 25)
     axes.hist(rates_hz, edges.tolist(), color=MODEL)
     axes.axvline(float(np.median(rates_hz)), color=INK, linestyle=":", linewidth=1.2)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    logarithmic(axes)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("mean firing rate (Hz)")
     axes.set_ylabel("units")
     axes.set_title(f"median {np.median(rates_hz):.1f} Hz")

@@ -72,9 +72,9 @@ def judgements(
     """Judge every headline by what resampling says about its differences.
 
     With three sessions or more the differences of the sessions decide. With fewer, each session
-    has an interval: that of the paired differences of its units where the score is a mean over
-    units that both models have, else the score's own interval beside the other score. Two
-    sessions are taken as independent.
+    has an interval: that of the paired differences of its units where the score's own interval
+    is over units and both models have them, else the score's own interval beside the other
+    score. Two sessions are taken as independent.
 
     Args:
         folder: The run, with scores.

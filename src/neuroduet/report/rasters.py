@@ -29,9 +29,9 @@ def unit_rasters(found: Predicted, name: str) -> Plate | None:
     """
     activity = found.activity
     chosen = chosen_units(activity) if activity is not None else []
-    units = list(dict.fromkeys(chosen[i] for i in RASTERS if i < len(chosen)))
-    if activity is None or not units:
+    if activity is None or not chosen:
         return None
+    units = list(dict.fromkeys(chosen[i] for i in RASTERS if i < len(chosen)))
     order = trial_order(found.condition)
     figure, panels = grid(2 * len(units), len(units), 2.3)
     for column, unit in enumerate(units):
@@ -46,7 +46,7 @@ def unit_rasters(found: Predicted, name: str) -> Plate | None:
     return plate(
         figure,
         name=name,
-        title="Single trials",
+        title=f"Single {word}s",
         caption=_raster_caption(found, len(order), word, activity.is_poisson),
     )
 

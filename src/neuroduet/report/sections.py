@@ -134,7 +134,8 @@ def session_sections(folder: RunFolder, missing: list[str]) -> list[Section]:
     for i, name in enumerate(names):
         file = f"predictions/{folder.predictions[name].name}"
         try:
-            found = from_arrays(name, read_arrays(folder.predictions[name]))
+            arrays = read_arrays(folder.predictions[name])
+            found = from_arrays(name, arrays)
             found = _placed(_timed(found, folder), folder)
             section = _session(found, f"session-{i}", text if i == 0 else "", missing)
         except UserError as error:
@@ -144,7 +145,9 @@ def session_sections(folder: RunFolder, missing: list[str]) -> list[Section]:
             missing.append(f"{file} does not fit together: {error}")
             continue
         if section.empty:
-            missing.append(f"{file} holds no true values to compare the predictions with")
+            drawable = any(key.startswith(("encoding/", "decoding/")) for key in arrays)
+            lacking = "true values to compare the predictions with"
+            missing.append(f"{file} holds no {lacking if drawable else 'encoding or decoding'}")
         sections.append(section)
     return sections
 

@@ -30,6 +30,9 @@ CRAMPED = 3000
 
 WIDTH_IN = 10.0
 
+SHORT, SHORTER = 30.0, 4.0
+"""How many times its start a logarithmic axis may end at to have some, or all, of its numbers."""
+
 METRIC_LABELS = {
     "bits_per_spike": "bits per spike",
     "r2": "R²",
@@ -222,6 +225,24 @@ def usual_range(values: np.ndarray) -> tuple[float, float]:
     lower, upper = np.percentile(values, [25, 75])
     reach = 3.0 * (upper - lower)
     return max(float(values.min()), lower - reach), min(float(values.max()), upper + reach)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Make the horizontal axis logarithmic, with plain numbers also between powers of ten.
+
+    Args:
+        axes: What is drawn on; of a long axis only the powers of ten are numbered.
+    """
+
+    def between(value: float, _: object) -> str:
+        low, high = axes.get_xlim()
+        shown = "23456789" if high < SHORTER * low else "235" if high < SHORT * low else ""
+        return f"{value:g}" if f"{value:e}"[0] in shown else ""
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    # The usual labels are formulas, which our figures do not draw.
+    axes.xaxis.set_minor_formatter(between)
 
 
 def jitter(n: int, width: float) -> np.ndarray:

@@ -45,7 +45,7 @@ def sentences(
         subjects = {str(one.get("subject", "")) for one in sessions} - {""}
         units = sum(len(one.get("units") or ()) for one in sessions)
         animals = f" of {count(len(subjects), 'animal')}" if subjects else ""
-        before = _pretraining(folder)
+        before = pretraining(folder)
         verb = f"{before}, then finetuned" if before else "Trained"
         text = f"{verb} on {count(len(sessions), 'session')}{animals} ({count(units, 'unit')})"
         said.append(text + _budget(folder) + "." + _windows(holdings))
@@ -54,8 +54,12 @@ def sentences(
     return tuple(said)
 
 
-def _pretraining(folder: RunFolder) -> str:
-    """What the run was finetuned from, where ``env.json`` says it."""
+def pretraining(folder: RunFolder) -> str:
+    """What a run was finetuned from, as ``env.json`` says it; empty if from nothing.
+
+    Args:
+        folder: The run.
+    """
     found = folder.environment.get("pretrained")
     if not isinstance(found, dict):
         return ""
@@ -76,7 +80,7 @@ def _windows(holdings: Sequence[Holding]) -> str:
         return ""
     word = "Trials" if known and all(one.by_trial for one in known) else "Windows"
     hours = sum(one.hours for one in known if np.isfinite(one.hours))
-    length = f"; {hours:.2g} hours in windows" if hours > 0 else ""
+    length = f"; {duration(3600 * hours)} in windows" if hours > 0 else ""
     some = f" (of {count(len(known), 'session')})" if len(known) < len(holdings) else ""
     return f" {word}{some}: {', '.join(parts)}{length}."
 
@@ -96,7 +100,7 @@ def _verdict(judged: Mapping[Headline, Judgement]) -> str:
     shares = [one.share(one.value) for one in judged]
     shares = [share for share in shares if np.isfinite(share)]
     if shares:
-        low, high = (f"{100 * max(share, 0.0):.0f}" for share in (min(shares), max(shares)))
+        low, high = (f"{round(100 * share)}" for share in (min(shares), max(shares)))
         reach = f"{low} to {high}" if low != high else low
         text += f"; where the oracle is known, it goes {reach} % of the way there from the null"
     return f"{text}."
@@ -109,9 +113,22 @@ def _budget(folder: RunFolder) -> str:
     steps = max(int(row["step"]) for row in last)
     text = f" for {count(steps, 'step')}"
     if all("minutes" in row.index for row in last):
-        text += f" in {max(float(row['minutes']) for row in last):.1f} minutes"
+        text += f" in {duration(60 * max(float(row['minutes']) for row in last))}"
     members = len(folder.curves)
     return text + (f", as an ensemble of {members}" if members > 1 else "")
+
+
+def duration(length_s: float) -> str:
+    """A length of time in words.
+
+    Example:
+        >>> duration(20), duration(90), duration(9000)
+        ('20 s', '1.5 minutes', '2.5 hours')
+    """
+    if length_s < 60:
+        return f"{length_s:.0f} s"
+    minutes = length_s / 60
+    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def count(n: int, word: str) -> str:

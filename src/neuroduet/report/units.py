@@ -20,6 +20,7 @@ from neuroduet.report.style import (
     decimal,
     grid,
     jitter,
+    logarithmic,
     markings,
     plate,
     short,
@@ -159,8 +160,7 @@ def _against_rate(axes: Axes, rows: pd.DataFrame) -> None:
             va="center",
             fontsize=7.5,
         )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    logarithmic(axes)
 
 
 @styled
@@ -191,8 +191,9 @@ def region_confusion(table: pd.DataFrame) -> Plate | None:
         name="region-confusion",
         title="Which regions are told apart",
         caption="Fraction of the units of each region (row; in brackets: how many) whose "
-        "embedding was taken for each region by a classifier that had not seen them. A full "
-        "diagonal: the embeddings tell all regions.",
+        "embedding was taken for each region by a classifier that had not seen them; rows of "
+        "regions whose units were not asked about are empty. A full diagonal: the embeddings "
+        "tell all regions.",
     )
 
 

@@ -9,7 +9,9 @@ from neuroduet.report.sheet import Cell
 
 COLUMN_WORDS = {
     "null": "What knowing nothing scores; each metric says what its null is.",
-    "oracle": "The best possible prediction from the behaviours; known for simulated data only.",
+    "oracle": "The best possible score, known for simulated data only: in encoding that of the "
+    "best prediction from the behaviours, elsewhere that of the rates that the spikes were drawn "
+    "from.",
     "oracle_rates": "The rates that the spikes were drawn from, which no behaviour tells in full; "
     "known for simulated data only.",
     "p_value": "Share of null draws that score at least as high, (1 + b) / (1 + draws); the "
@@ -20,10 +22,10 @@ COLUMN_WORDS = {
     "verdict": "Above, level with or below the null and the best linear baseline: level where the "
     "95 % interval of the mean difference holds 0. With three sessions or more that is the "
     "interval of their paired differences. With one or two, each has an interval of its own, "
-    "taken as independent: that of the paired differences of its units where the score is a mean "
-    "over units that both models have, else that of the model's own score, as if the other were "
-    "exact and drawn apart from it. Without an interval, decimals decide, and a difference below "
-    "0.0005 is always level.",
+    "taken as independent: that of the paired differences of its units where the score's own "
+    "interval is over units and both models have them, else that of the model's own score, as if "
+    "the other were exact and drawn apart from it. Without an interval, decimals decide, and a "
+    "difference below 0.0005 is always level.",
     "95 % interval": "Range that holds 95 % of the scores when test windows (or units) are drawn "
     "anew with replacement: how far this score may lie from that of another sample of the same "
     "session.",

@@ -106,11 +106,12 @@ def evaluate(
         UserError: The run or the data cannot be read, a task is unknown, or the run does not know
             a session, whose stitchers then need finetuning first.
     """
-    run, data, tasks = path_of(run, "run"), path_of(data, "data"), as_names(tasks)
+    run, data = path_of(run, "run"), path_of(data, "data")
+    names, tasks = as_names(sessions), as_names(tasks)
     task_names(tasks)  # before a model is loaded: a typing error must not cost minutes
     model = load_run(run)
     model.set_precision(precision)
-    opened = open_known_sessions(model, data, as_names(sessions))
+    opened = open_known_sessions(model, data, names)
     path = run / "scores.csv" if out is None else path_of(out, "out")
     partial = path.with_name(f"{path.name}.partial")
     asked = (tasks, options, precision)
@@ -203,7 +204,16 @@ def score_table(found: Evaluation) -> pd.DataFrame:
         return table
     nulls = null_table(found)
     region = nulls.task == TASKS["regions"].name
-    usual = nulls[(nulls.null == "shifted") | region][[*SCORE_KEYS, *NULL_COLUMNS]]
+    usual = nulls[(nulls.null == "shifted") | region]
+    fewest, most = usual.draws.min(), nulls.draws.max()
+    if fewest < most:
+        log.warning(
+            "there are only %d shifts of the test windows, so that no p-value can be below %.2g; "
+            "more test trials allow smaller ones",
+            fewest,
+            1 / (1 + fewest),
+        )
+    usual = usual[[*SCORE_KEYS, *NULL_COLUMNS]]
     return table.merge(usual, how="left", on=SCORE_KEYS, validate="one_to_one")
 
 

@@ -41,7 +41,10 @@ def read_description(run: Path) -> dict[str, Any]:
     """
     path = run / "model" / "config.json"
     if not path.is_file():
-        raise UserError(f"{run} is not a finished run: it has no model/config.json; train first")
+        raise UserError(
+            f"{run} is not a finished run: it has no model/config.json; train first, or "
+            "go on with its training (--resume)"
+        )
     try:
         found = json.loads(path.read_text())
     except ValueError as error:

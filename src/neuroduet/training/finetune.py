@@ -22,12 +22,12 @@ from neuroduet.models.translator import Translator
 from neuroduet.nn.published import Tables
 from neuroduet.plugins import all_names
 from neuroduet.settings import Settings
-from neuroduet.terminal import Count, Trained, counted, training_progress
+from neuroduet.terminal import Trained, counted, training_progress
 from neuroduet.training.files import read_environment, write_text
-from neuroduet.training.fit import fit, say_outcome
+from neuroduet.training.fit import check_ranks, fit, say_outcome
 from neuroduet.training.folder import check_folder, ensemble_folder
 from neuroduet.training.given import as_names, path_of
-from neuroduet.training.jobs import Job, finish_ensemble, only_here, run_jobs
+from neuroduet.training.jobs import Job, finish_ensemble, member_config, only_here, run_jobs
 from neuroduet.training.ranks import ranks_of
 from neuroduet.training.runs import IMPORT_FIRST, load_run
 from neuroduet.training.trained import Ensemble, TrainedModel
@@ -88,26 +88,76 @@ def finetune(
         if wanted.name not in decoded:
             raise unknown("behaviour of the pretrained run", wanted.name, decoded)
     check_folder(out, config, resume)
+    check_ranks(config)
     verbose = verbose and ranks_of().writes
     if isinstance(pretrained, Ensemble):
-        with counted("members", verbose=verbose) as counting:
-            _finetune_members(run, config, data, names, out, settings, strategy, resume, counting)
+        jobs: list[Job] = []
+        for index, one in enumerate(pretrained.members):
+            member = member_config(config, index), data, out / "members" / f"{index:02d}"
+            jobs.append((finetune_member, (one.origin, *member, names, resume)))
+        with counted("members", verbose=verbose) as counting, ensemble_folder(out, config, resume):
+            run_jobs(jobs, report=counting, known_here=only_here(config))
+        finish_ensemble(out)
+        _note_origin(out, pretrained)
     else:
         with training_progress(report, verbose) as told:
-            opened = open_sessions(data, config.data, names, pretrained.behaviours)
-            torch.manual_seed(config.training.seed)
-            fit(_transfer(pretrained, opened, config), opened, config, out, resume, told)
-    if ranks_of().writes:
-        _note_origin(out, run, pretrained)
+            _finetune(pretrained, config, data, out, names, resume, told)
     if verbose:
         say_outcome(out)
     return out
 
 
-def _note_origin(out: Path, run: Path, pretrained: TrainedModel | Ensemble) -> None:
+def finetune_member(
+    run: Path | str,
+    config: Config,
+    data: Path | str,
+    out: Path | str,
+    sessions: list[str] | None,
+    resume: bool,
+) -> Path:
+    """Finetune one member of an ensemble, whose configuration has been worked out.
+
+    Args:
+        run: Run folder of the pretrained member.
+        config: Everything about the new run.
+        data: See :func:`finetune`.
+        out: Run folder to write.
+        sessions: Ids of the new sessions.
+        resume: Continue from the last checkpoint in ``out``.
+
+    Returns:
+        The new run folder.
+
+    Raises:
+        UserError: The run, data and configuration do not fit each other.
+    """
+    pretrained = load_run(run)
+    assert isinstance(pretrained, TrainedModel)
+    return _finetune(pretrained, config, Path(data), Path(out), sessions, resume)
+
+
+def _finetune(
+    pretrained: TrainedModel,
+    config: Config,
+    data: Path,
+    out: Path,
+    sessions: list[str] | None,
+    resume: bool,
+    report: Trained | None = None,
+) -> Path:
+    opened = open_sessions(data, config.data, sessions, pretrained.behaviours)
+    torch.manual_seed(config.training.seed)
+    fit(_transfer(pretrained, opened, config), opened, config, out, resume, report)
+    if ranks_of().writes:
+        _note_origin(out, pretrained)
+    return out
+
+
+def _note_origin(out: Path, pretrained: TrainedModel | Ensemble) -> None:
     """Write into ``env.json`` what the run was finetuned from."""
+    assert pretrained.origin is not None
     origin = {
-        "run": run.resolve().name,
+        "run": pretrained.origin.resolve().name,
         "sessions": len(pretrained.sessions),
         "subjects": len({info.subject for info in pretrained.sessions} - {""}),
     }
@@ -175,23 +225,3 @@ def _check_length(known: int, wanted: int) -> None:
             f"the sessions have windows of {wanted} bins, but the pretrained model was built for "
             f"{known}; shorten data.windows"
         )
-
-
-def _finetune_members(
-    run: Path,
-    config: Config,
-    data: Path,
-    sessions: list[str] | None,
-    out: Path,
-    settings: Settings | None,
-    strategy: str | None,
-    resume: bool,
-    report: Count,
-) -> Path:
-    jobs: list[Job] = []
-    for folder in sorted((run / "members").iterdir()):
-        member_out = out / "members" / folder.name
-        jobs.append((finetune, (folder, data, member_out, sessions, settings, strategy, resume)))
-    with ensemble_folder(out, config, resume):
-        run_jobs(jobs, report=report, known_here=only_here(config))
-    return finish_ensemble(out)

@@ -26,12 +26,13 @@ from neuroduet.training.engine import run_lightning
 from neuroduet.training.files import own_run, read_tensors
 from neuroduet.training.folder import check_folder, ensemble_folder, prepare_folder
 from neuroduet.training.given import as_config, as_names, path_of
+from neuroduet.training.info import epochs_trained
 from neuroduet.training.jobs import finish_ensemble, member_config, only_here, run_jobs
 from neuroduet.training.module import TrainingModule, best_path
 from neuroduet.training.ranks import Ranks, ranks_of
 from neuroduet.training.runs import save_model
 from neuroduet.training.state import MEAN, load_checkpoint
-from neuroduet.training.steps import Steps
+from neuroduet.training.steps import Steps, with_targets
 from neuroduet.training.threads import using_threads
 from neuroduet.training.validation import scored_tasks
 from neuroduet.types import NEURAL, Split
@@ -74,13 +75,8 @@ def train(
     data, config = path_of(data, "data"), as_config(config)
     out, names = path_of(out, "out"), as_names(sessions)
     check_folder(out, config, resume)
-    published = config.model.name.endswith("_published") and config.loss.kind == "published"
-    if config.masking.kind == "published" and not published:
-        raise UserError(
-            "masking.kind=published goes with loss.kind=published and with model.name="
-            "neds_published or mtm_published, whose tokens it hides; set all three or none"
-        )
-    _check_ranks(config)
+    _check_published(config)
+    check_ranks(config)
     opened = open_sessions(data, config.data, names)
     _check_names(opened, config)
     verbose = verbose and ranks_of().writes
@@ -104,6 +100,13 @@ def say_outcome(run: Path) -> None:
         many = f"{len(one.sessions)} session{'' if len(one.sessions) == 1 else 's'}"
         best = "" if one.score is None else f", best mean validation score {one.score:.3f}"
         write(f"trained {one.model} on {many}{best}", stderr=True)
+    epochs = epochs_trained(run)
+    if epochs is not None:
+        had, asked = epochs
+        write(
+            f"its time ended after {had:.3g} of {asked} epochs; scores may grow with more minutes",
+            stderr=True,
+        )
 
 
 def fit(
@@ -131,7 +134,8 @@ def fit(
         UserError: There is nothing to train on.
     """
     _check_names(sessions, config)
-    _check_ranks(config)
+    _check_published(config)
+    check_ranks(config)
     check_folder(out, config, resume)
     ranks = ranks_of()
     try:
@@ -156,13 +160,14 @@ def _fit(
     report: Trained | None,
     ranks: Ranks,
 ) -> None:
+    if isinstance(model, PluginModel):
+        for session in sessions:
+            check_answers(model, session)
+    sessions = with_targets(model, sessions)
     total = total_steps(sessions, config)
     _check_schemes(sessions, config)
     if ranks.writes:
         _warn_of_few(sessions)
-    if isinstance(model, PluginModel):
-        for session in sessions:
-            check_answers(model, session)
     log.debug("training on %d sessions, at most %d steps, into %s", len(sessions), total, out)
     if ranks.writes:
         prepare_folder(out, config, resume, sessions)
@@ -225,8 +230,30 @@ def _warn_of_few(sessions: Sequence[Session]) -> None:
         log.warning("%s", said)
 
 
-def _check_ranks(config: Config) -> None:
-    """What only a single process can do."""
+def _check_published(config: Config) -> None:
+    """Published masks hide the tokens of the published models, and are scored by their losses."""
+    published = config.model.name.endswith("_published") and config.loss.kind == "published"
+    if config.masking.kind == "published" and not published:
+        raise UserError(
+            "masking.kind=published goes with loss.kind=published and with model.name="
+            "neds_published or mtm_published, whose tokens it hides; set all three or none"
+        )
+
+
+def check_ranks(config: Config) -> None:
+    """Refuse what the processes that were started cannot do.
+
+    Args:
+        config: Everything about the run.
+
+    Raises:
+        UserError: There are several, for an ensemble or a published loss; or they have no GPU.
+    """
+    if config.training.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "training.device is cuda, but torch finds no GPU here; set it to auto or cpu, or see "
+            "what neuroduet doctor says of torch"
+        )
     world = ranks_of().world
     if world > 1 and config.training.members > 1:
         raise UserError(

@@ -25,15 +25,29 @@ def check_folder(out: Path, config: Config, resume: bool) -> None:
     if not ranks_of().writes:
         return
     if resume:
-        if path.is_file() and load_config(path) != config:
+        names = _differing(load_config(path), config) if path.is_file() else []
+        if names:
             raise UserError(
-                f"{path} differs from the given settings; resume with the settings the run was "
-                "started with, or choose another folder (--out)"
+                f"{path} differs from the given settings in {', '.join(names)}; resume with the "
+                "settings the run was started with, or choose another folder (--out)"
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(
             f"{out} already holds files; choose another folder (--out), or resume=True (--resume)"
         )
+
+
+def _differing(one: Config, other: Config) -> list[str]:
+    """Dotted names of the settings in which two configurations differ."""
+    first, second = one.model_dump(), other.model_dump()
+    names = []
+    for section, values in first.items():
+        if isinstance(values, dict):
+            rest = second[section]
+            names += [f"{section}.{key}" for key in values if values[key] != rest[key]]
+        elif values != second[section]:
+            names.append(section)
+    return names
 
 
 def prepare_folder(

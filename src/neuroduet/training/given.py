@@ -9,7 +9,7 @@ from typing import Any
 from torch_brain.data import Data
 
 from neuroduet.config import Config
-from neuroduet.errors import as_path, unknown, unsuitable
+from neuroduet.errors import UserError, as_path, unknown, unsuitable
 from neuroduet.presets import PRESETS
 
 EXPECTED = {
@@ -65,8 +65,16 @@ def as_names(given: Sequence[str] | str | None) -> list[str] | None:
     """Several names; a single string is one name.
 
     Args:
-        given: Names, one name, or ``None`` for all.
+        given: Names of sessions or tasks, one name, or ``None`` for all.
+
+    Raises:
+        UserError: There is none, as where a filter found nothing.
     """
     if given is None:
         return None
-    return [given] if isinstance(given, str) else list(given)
+    found = [given] if isinstance(given, str) else list(given)
+    if not any(found):
+        raise UserError(
+            f"a list of sessions or tasks is {found}; give at least one name, or None for all"
+        )
+    return found

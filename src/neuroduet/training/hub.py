@@ -237,10 +237,7 @@ def _write_members(ensemble: Ensemble, folder: Path) -> None:
         out = folder / "members" / f"{index:02d}"
         _write_model(member, out)
         _copy_tables(member.origin, out, ("metrics.csv",))
-    count = len(ensemble.members)
-    training = ensemble.config.training.model_copy(update={"members": count})
-    config = ensemble.config.model_copy(update={"training": training})
-    _write_settings(config, ensemble.origin, folder)
+    _write_settings(ensemble.config, ensemble.origin, folder)
 
 
 def _write_model(model: TrainedModel, folder: Path) -> None:

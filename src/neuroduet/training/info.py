@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neuroduet.config import Config, TrainingConfig
+from neuroduet.config import Config, TrainingConfig, load_config
 from neuroduet.data.boundary import reading
 from neuroduet.masking import hide, to_masks
 from neuroduet.models import Model
@@ -85,6 +85,28 @@ def _describe(run: Path) -> Fields:
         "bytes": _sizes(run),
         "packages": read_environment(folders[0]).get("packages", {}),
     }
+
+
+def epochs_trained(run: Path) -> tuple[float, int] | None:
+    """How far a training came before its minutes ended.
+
+    Args:
+        run: Folder of a run; of an ensemble the member that came least far counts.
+
+    Returns:
+        Epochs it had, and those that its configuration asks for; ``None`` where something else
+        than time ended it.
+    """
+    cut_short = []
+    for folder in _member_folders(run) or [run]:
+        config, rows = load_config(folder / "config.yaml"), read_curves(folder / "metrics.csv")
+        stopped_by = _stopped_by(config.training, rows, _validation(rows))
+        if stopped_by == "max_minutes":
+            steps = int(rows[-1]["step"])
+            epochs = _extent(config, steps, stopped_by, read_environment(folder))[0]
+            if epochs is not None:
+                cut_short.append((epochs, config.training.max_epochs))
+    return min(cut_short, default=None)
 
 
 def count_parameters(model: Model) -> dict[str, int]:

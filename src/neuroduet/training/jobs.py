@@ -183,6 +183,5 @@ def member_config(config: Config, index: int) -> Config:
 
 def finish_ensemble(out: Path) -> Path:
     """Show the first member's curves as the ensemble's, so that every run folder looks alike."""
-    first = sorted((out / "members").iterdir())[0]
-    shutil.copyfile(first / "metrics.csv", out / "metrics.csv")
+    shutil.copyfile(out / "members" / "00" / "metrics.csv", out / "metrics.csv")
     return out

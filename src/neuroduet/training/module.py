@@ -78,16 +78,7 @@ class TrainingModule(lightning.LightningModule):
     ) -> Step:
         """Move the micro-batches and masks of a step."""
         step, parts = batch
-        moved = [
-            replace(
-                part,
-                batch=batch_to(part.batch, device),
-                masks=masks_to(part.masks, device),
-                shown=batch_to(part.shown, device),
-            )
-            for part in parts
-        ]
-        return step, moved
+        return step, [_part_to(part, device) for part in parts]
 
     def used(self) -> float:
         """Used fraction of the time budget (0 without one)."""
@@ -106,8 +97,10 @@ class TrainingModule(lightning.LightningModule):
         )
 
     def on_fit_start(self) -> None:
-        """The weight average is no module, so Lightning leaves it where it was made."""
+        """Lightning leaves the average where it was made, and of AdamW's state the step counts."""
         self.average.to(self.device)
+        for state in self.optimizer.state.values():
+            state["step"] = state["step"].to(self.device)  # where the fused kernel looks for it
 
     def on_train_batch_start(self, batch: Step, batch_idx: int) -> None:
         """Set learning rate, momentum, frozen parts and the seed of this step's dropout."""
@@ -140,12 +133,13 @@ class TrainingModule(lightning.LightningModule):
             [part.shown for part in parts], [m.visible for m in masks], [m.prompt for m in masks]
         )
         losses = self._losses(predictions, parts)
-        self.log_losses = {name: float(x.detach()) for name, x in losses.items()}
+        values = torch.stack(list(losses.values()))
+        self.log_losses = dict(zip(losses, values.tolist(), strict=True))
         for name, value in self.log_losses.items():
             if not math.isfinite(value):
                 raise self.diverged(f"the loss of '{name}' is {value}")
         # Gradients are averaged over processes; each computes its share of the sum.
-        return torch.stack(list(losses.values())).sum() * self.ranks.world
+        return values.sum() * self.ranks.world
 
     def _losses(self, predictions: list[Prediction], parts: list[Part]) -> dict[str, Tensor]:
         """Loss per modality."""
@@ -264,6 +258,13 @@ class TrainingModule(lightning.LightningModule):
         write_curves(self.out / "metrics.csv", self.rows)
         for logger in self.loggers:
             logger.log_metrics(row, step=self.progress.step)
+
+
+def _part_to(part: Part, device: torch.device) -> Part:
+    batch = batch_to(part.batch, device)
+    # Nearly always the same values, which need not be copied twice.
+    shown = batch if part.shown is part.batch else batch_to(part.shown, device)
+    return replace(part, batch=batch, masks=masks_to(part.masks, device), shown=shown)
 
 
 def best_path(out: Path, key: str) -> Path:

@@ -19,7 +19,12 @@ from neuroduet.models import Model, build
 from neuroduet.models.modalities import union_of_behaviours
 from neuroduet.training.info import steps_per_epoch
 from neuroduet.training.operations import NUMBER, activation_bytes, operations_per_window
-from neuroduet.training.validation import REPEATS, scored_tasks, scores_encoding
+from neuroduet.training.validation import (
+    REPEATS,
+    scored_tasks,
+    scores_decoding,
+    scores_encoding,
+)
 from neuroduet.types import NEURAL, Behaviour, BehaviourKind, Per, SessionInfo
 
 _TASK: tuple[tuple[str, str, BehaviourKind, Per, tuple[float, ...]], ...] = (
@@ -224,15 +229,16 @@ def memory_bytes(
 def targets(config: Config, behaviours: tuple[Behaviour, ...]) -> list[str]:
     """What validation scores, hence what best weights are kept for beside those of the mean."""
     found = [NEURAL] if scores_encoding(config.masking) else []
-    found += [b.name for b in behaviours if config.model.behaviours]
+    if config.model.behaviours and scores_decoding(config.masking):
+        found += [b.name for b in behaviours]
     return [*found, *scored_tasks(config.masking)]
 
 
 def _check(extent: Extent) -> None:
     for name in ("sessions", "units", "trials", "window_s", "rate_hz"):
         value = getattr(extent, name)
-        if value <= 0:
-            raise UserError(f"{name} is {value}, expected a number above 0; give one")
+        if not 0 < value < math.inf:
+            raise UserError(f"{name} is {value}, expected a finite number above 0; give one")
 
 
 def _session_info(config: Config, extent: Extent, name: str = "a") -> SessionInfo:
@@ -283,4 +289,5 @@ def _validation_operations(config: Config, extent: Extent, operations: int, step
 def validation_passes(config: Config) -> int:
     """How often a validation asks each window, in sessions whose regions are known."""
     asked = scored_tasks(config.masking).values()
-    return scores_encoding(config.masking) + 1 + sum(REPEATS.get(name, 1) for name in asked)
+    own = scores_encoding(config.masking) + scores_decoding(config.masking)
+    return own + sum(REPEATS.get(name, 1) for name in asked)

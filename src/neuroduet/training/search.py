@@ -7,6 +7,7 @@ Ray (:mod:`neuroduet.training.tuning`) only decides when a trial starts and when
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ from neuroduet.training.trials import (
     validation_scores,
     write_trials,
 )
+
+log = logging.getLogger(__name__)
 
 CHANGES_SCORES = ("masking.schemes", "model.behaviours", "model.inputs")
 """Settings that decide, beside the data, what validation asks."""
@@ -80,6 +83,7 @@ def search(
         _run(plan, machines, before, ends)
     # With a Ray client the ends were recorded by a process elsewhere.
     trials = read_trials(plan, read_ends(plan))
+    _warn_of_unfinished(trials)
     best = best_trial(trials)
     if best is None:
         messages = [trial.message for trial in trials if trial.message] or ["no validation"]
@@ -88,6 +92,19 @@ def search(
         )
     write_text(plan.out / "best.yaml", trial_config(plan, best.number).to_yaml())
     return trials
+
+
+def _warn_of_unfinished(trials: Sequence[Trial]) -> None:
+    """Say which trials have no end, for whatever reason, or failed."""
+    left = [f"{trial.number} ({trial.status})" for trial in trials if trial.status not in KEPT]
+    if left:
+        log.warning(
+            "%d of %d trials did not finish: %s; the same call with resume=True (--resume) runs "
+            "them again",
+            len(left),
+            len(trials),
+            ", ".join(left),
+        )
 
 
 def _run(plan: Search, machines: Machines, before: Sequence[Trial], ends: Ends) -> None:

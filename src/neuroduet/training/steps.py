@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,13 +15,18 @@ from neuroduet.config import Config
 from neuroduet.data.batch import Step as Plan
 from neuroduet.data.batch import plan_epoch
 from neuroduet.data.session import Session
-from neuroduet.masking import Draw, draw, region_index
+from neuroduet.errors import UserError
+from neuroduet.masking import Draw, draw, hide, region_index, to_masks
 from neuroduet.masking.corruption import corrupt
 from neuroduet.masking.published import published_masks
 from neuroduet.masking.published_mtm import published_mtm_masks
+from neuroduet.models import Model
+from neuroduet.models.micro_batches import silence
 from neuroduet.models.questions import take_windows
-from neuroduet.training.ranks import ALONE, Ranks
+from neuroduet.training.ranks import ALONE, Ranks, ranks_of
 from neuroduet.types import NEURAL, Batch, Masks
+
+log = logging.getLogger(__name__)
 
 RANK_STRIDE = 1 << 40
 """Distance between the seeds of ranks and of the parts of a step: more than any step has."""
@@ -116,6 +122,43 @@ class Steps(IterableDataset[Step]):
         moving = np.random.default_rng([seed, step, place])
         batch = recorded.batch(windows, recorded.moves(windows, moving))
         return draw_part(batch, self.config, generator, self.regions[session])
+
+
+@torch.no_grad()
+def with_targets(model: Model, sessions: Sequence[Session]) -> list[Session]:
+    """The sessions of which a model predicts anything: a decoder needs a behaviour.
+
+    Args:
+        model: The model; it is asked about a window of silence of every session.
+        sessions: Sessions to train on.
+
+    Returns:
+        Those with something to learn from.
+
+    Raises:
+        UserError: There is none.
+    """
+    found, left_out, was_training = [], [], model.training
+    model.eval()
+    for session in sessions:
+        window = silence(session.info, 1)
+        answer = model([window], [to_masks(window, hide(window, {})).visible], [None])[0]
+        if answer.activity is not None or answer.behaviours:
+            found.append(session)
+        else:
+            left_out.append(session.info.id)
+    model.train(was_training)
+    if not found:
+        raise UserError(
+            f"the model predicts neither activity nor a behaviour of {', '.join(left_out)}; give "
+            "recordings with behaviours and model.behaviours=true, or set model.inputs=all"
+        )
+    if left_out and ranks_of().writes:
+        log.warning(
+            "not trained on, as the model predicts behaviour and they have none: %s",
+            ", ".join(left_out),
+        )
+    return found
 
 
 def own_rows(sizes: Sequence[int], ranks: Ranks) -> dict[int, slice]:

@@ -266,8 +266,10 @@ class Ensemble(Finished):
 
     def __init__(self, name: str, members: Sequence[TrainedModel]) -> None:
         self.name, self.members = name, list(members)
-        self.config, self.sessions = members[0].config, members[0].sessions
-        self.behaviours = members[0].behaviours
+        self.sessions, self.behaviours = members[0].sessions, members[0].behaviours
+        one = members[0].config
+        training = one.training.model_copy(update={"members": len(self.members)})
+        self.config = one.model_copy(update={"training": training})
 
     def predict(self, batch: Batch, masks: Masks, task: str) -> Prediction:
         """Average of the members' predictions."""

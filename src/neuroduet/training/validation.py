@@ -38,6 +38,15 @@ ACTIVITY_TASKS = {
 """Task whose weights are chosen by the score under a scheme; else the scheme's own name."""
 
 ENCODING_SCHEMES = frozenset({"encoding", "encoding_from", "self_spike", "random_token"})
+NOT_DECODING = frozenset(
+    {"encoding", "self_spike", "temporal", "causal", "forward", "random", "patch_token"}
+)
+"""Schemes that ask about activity alone."""
+
+LARGEST_LOG_RATE = 80.0
+"""Scores take larger ones for this: infinite rates would have no score, and a target without one
+is left out, which would raise the mean."""
+
 REPEATS = {"neuron": 2, "co_smooth": 8, "intra_region": 4, "inter_region": 2}
 """How often each validation window is asked, with other units hidden."""
 
@@ -75,7 +84,7 @@ def session_scores(
     """
     if len(session.indices("valid")) == 0:
         return {}
-    scores = _session_scores(model, session, device, scores_encoding(masking))
+    scores = _session_scores(model, session, device, masking)
     scores |= _activity_scores(model, session, device, masking)
     return {name: value for name, value in scores.items() if np.isfinite(value)}
 
@@ -96,6 +105,14 @@ def mean_scores(found: Sequence[dict[str, float]]) -> dict[str, float]:
 def scores_encoding(masking: MaskingConfig) -> bool:
     """Whether some scheme of a training teaches to predict activity from behaviour."""
     return any(masking.schemes.get(name, 0.0) > 0 for name in ENCODING_SCHEMES)
+
+
+def scores_decoding(masking: MaskingConfig) -> bool:
+    """Whether some scheme of a training teaches to predict behaviour.
+
+    What no scheme teaches has no place in the mean, which would follow the scores of guesses.
+    """
+    return any(weight > 0 and name not in NOT_DECODING for name, weight in masking.schemes.items())
 
 
 def scored_tasks(masking: MaskingConfig) -> dict[str, str]:
@@ -170,7 +187,7 @@ class _UnitSums:
         self.entries += total(torch.ones_like(true))
         self.counts += total(true)
         self.gain += total(true * predicted)
-        self.expected += total(predicted.exp())
+        self.expected += total(predicted.clamp(max=LARGEST_LOG_RATE).exp())
         self.squares += total(true.square())
         self.error += total((true - predicted).square())
 
@@ -197,8 +214,9 @@ class _UnitSums:
 
 
 def _session_scores(
-    model: nn.Module, session: Session, device: torch.device, encode: bool
+    model: nn.Module, session: Session, device: torch.device, masking: MaskingConfig
 ) -> dict[str, float]:
+    encode, decode = scores_encoding(masking), scores_decoding(masking)
     rates: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     decoded: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
@@ -208,16 +226,17 @@ def _session_scores(
             if encoded.activity is not None:
                 rates.append(encoded.activity[batch.valid].float().cpu().numpy())
                 counts.append(batch.activity[batch.valid].numpy())
-        answer = _predict(model, batch, _hiding(batch, list(batch.behaviours)), device)
-        for name, predicted in answer.behaviours.items():
-            seen = batch.observed[name]
-            decoded[name].append((predicted.cpu()[seen], batch.behaviours[name][seen]))
+        if decode:
+            answer = _predict(model, batch, _hiding(batch, list(batch.behaviours)), device)
+            for name, predicted in answer.behaviours.items():
+                seen = batch.observed[name]
+                decoded[name].append((predicted.cpu()[seen], batch.behaviours[name][seen]))
     scores = {}
     if rates:
         expected, recorded = np.concatenate(rates)[None], np.concatenate(counts)[None]
         valid = np.ones(recorded.shape[:2], dtype=bool)
         scores[NEURAL] = (
-            bits_per_spike(np.exp(expected), recorded, valid)
+            bits_per_spike(np.exp(expected.clip(max=LARGEST_LOG_RATE)), recorded, valid)
             if session.info.is_poisson
             else r2(recorded[0], expected[0])
         )

@@ -129,8 +129,9 @@ class _Deflated:
         return found
 
 
-_Place = tuple[int, "zlib._Decompress"]
-"""How much of the packed data was taken in, and what the unpacking knows there."""
+_Place = tuple[int, Any]
+"""How much of the packed data was taken in, and what the unpacking knows there (a decompressor of
+:mod:`zlib`, whose class has no public name)."""
 
 
 def _unpack(packed: np.ndarray, place: _Place, into: bytearray | memoryview) -> _Place:

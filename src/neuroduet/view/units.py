@@ -52,7 +52,7 @@ def describe_unit(
         "isi_ms": None if recorded.bins is not None else _intervals(recorded.times_s),
         "psth": None if aligned is None else _psth(aligned, recorded, activity, unit),
         "rate_over_time": {
-            "time_s": [number(t) for t in middle_s],
+            "time_s": middle_s.tolist(),
             "hz": [number(x) for x in hz],
         },
     }

@@ -98,11 +98,11 @@ class Query:
 
 
 def number(value: float | np.floating[Any]) -> float | None:
-    """A number with six digits, ``None`` where it is not finite.
+    """A number with nine digits, as many as single precision holds; ``None`` if not finite.
 
     Example:
         >>> number(1 / 3), number(float("nan"))
-        (0.333333, None)
+        (0.333333333, None)
     """
     plain = float(value)
-    return float(f"{plain:.6g}") if math.isfinite(plain) else None
+    return float(f"{plain:.9g}") if math.isfinite(plain) else None

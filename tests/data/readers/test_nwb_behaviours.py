@@ -335,7 +335,8 @@ def test_columns_are_classes_or_numbers_by_their_values() -> None:
 
 
 def test_keys_are_those_of_the_place_where_a_wrong_one_stands(tmp_path: Path) -> None:
-    assert keys_at(NwbChoice, []) == ("behaviours",)
+    assert keys_at(NwbChoice, []) == ("behaviours", "leave_out")
+    assert keys_at(NwbChoice, ["leave_out"]) == ("first", "where", "during")
     assert keys_at(NwbChoice, ["behaviours", "x"]) == (
         "series", "speed", "rate", "kind", "missing",
     )  # fmt: skip

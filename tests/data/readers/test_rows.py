@@ -21,6 +21,7 @@ from neuroduet.data.readers.reader import ReadOptions
 from neuroduet.data.readers.row_spikes import dense
 from neuroduet.data.readers.rows import RowsReader
 from neuroduet.data.recording import save
+from neuroduet.data.schema import describe_behaviours
 from neuroduet.data.session import open_sessions
 from neuroduet.data.writers.rows import write_rows
 from neuroduet.errors import UserError
@@ -70,6 +71,12 @@ def test_counts_units_and_splits_come_back_exactly(tmp_path: Path, format: str) 
     assert found.units.region.tolist() == ["VISp", "CA1"] * 3
     np.testing.assert_array_equal(found.units.depth_um, given_.units.depth_um)
     assert (found.session.id, found.subject.id) == ("s1", "mouse")
+
+
+def test_blocks_are_classes_though_published_as_fractions(tmp_path: Path) -> None:
+    found = read(write_rows(recording(), tmp_path / "rows"))
+    kinds = {one.name: one.kind for one in describe_behaviours(found)}
+    assert kinds == {"wheel": "continuous", "choice": "categorical", "block": "categorical"}
 
 
 def test_behaviour_stays_at_the_right_edges_and_repeats_exactly(tmp_path: Path) -> None:

@@ -87,17 +87,18 @@ def evidence(owners: Int[np.ndarray, " K"], n_classes: int, trust: float) -> Tab
     Args:
         owners: Class of each state.
         n_classes: Number of classes C.
-        trust: Probability that a weak label is right.
+        trust: Probability that a weak label is right; wrong ones name all others alike.
 
     Returns:
         ``(1 + 2 C, K)``.
     """
     own = owners == np.arange(n_classes)[:, None]
+    wrong = np.log1p(-trust) - np.log(max(n_classes - 1, 1))
     return np.concatenate(
         [
             np.zeros((1, len(owners))),
             np.where(own, 0.0, -np.inf),
-            np.where(own, np.log(trust), np.log1p(-trust)),
+            np.where(own, np.log(trust), wrong),
         ]
     )
 

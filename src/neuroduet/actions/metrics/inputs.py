@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from neuroduet.errors import UserError
 from neuroduet.types import UNLABELLED
 
-Labels = Sequence[Int[np.ndarray, " _"]]
-"""One integer array per recording."""
+Labels = Sequence[np.ndarray]
+"""One integer array per recording; that is checked with a sentence, not by the annotation."""
 
 Probabilities = Sequence[Float[np.ndarray, "_ K"]]
 """One array of class probabilities per recording."""
@@ -40,9 +40,11 @@ def scored_recordings(
         probabilities: Class probabilities of each recording, if there are any.
 
     Raises:
-        UserError: If lengths differ, no frame is labelled or the probabilities are none.
+        UserError: If lengths differ, a class is no integer, no frame is labelled or the
+            probabilities are none.
     """
-    given = {"predictions": predicted}
+    truth, predicted = _numbers(truth, "labels"), _numbers(predicted, "predictions")
+    given: dict[str, Sequence[np.ndarray]] = {"predictions": predicted}
     if probabilities is not None:
         given["probabilities"] = probabilities
     for what, arrays in given.items():
@@ -62,6 +64,17 @@ def scored_recordings(
         [predicted[i] for i in kept],
         None if probabilities is None else [probabilities[i] for i in kept],
     )
+
+
+def _numbers(given: Labels, what: str) -> list[np.ndarray]:
+    arrays = [np.asarray(one) for one in given]
+    strange = [str(one.dtype) for one in arrays if one.dtype.kind not in "iub"]
+    if strange:
+        raise UserError(
+            f"{what} are of type {strange[0]}, expected integers; give numbers of classes from 0 "
+            f"on, and {UNLABELLED} where unlabelled"
+        )
+    return arrays
 
 
 def _check_probabilities(probabilities: Mapping[int, np.ndarray]) -> None:

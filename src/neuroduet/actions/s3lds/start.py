@@ -80,7 +80,7 @@ def start_at_components(
 def start_posterior(
     tape: Tape, frames: Sequence[Frames], classes: int, options: ARHMMOptions, seed: int
 ) -> None:
-    """Set responsibilities to those of an autoregressive HMM that knows the labels.
+    """Set responsibilities to those of an autoregressive HMM that was fitted to the labels too.
 
     Args:
         tape: Receives them.

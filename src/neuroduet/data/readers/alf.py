@@ -32,6 +32,7 @@ from neuroduet.data.readers.alf_found import (
 from neuroduet.data.readers.alf_movement import read_licks, read_wheel
 from neuroduet.data.readers.alf_spikes import Activity, find_sortings, read_spikes
 from neuroduet.data.readers.alf_trials import Trials, read_trials
+from neuroduet.data.readers.leave_out import note_left_out
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.data.schema import check
 from neuroduet.errors import UserError
@@ -128,6 +129,7 @@ class AlfReader:
             )
         _check_clocks(path, activity, groups)
         recording = _assemble(path, options, activity, trials, groups)
+        note_left_out(recording, () if trials is None else trials.notes)
         check(recording)
         return recording
 

@@ -18,6 +18,7 @@ from torch_brain.data import (
 )
 
 from neuroduet.data.columns import SERIES
+from neuroduet.data.doubts import warn_of_doubts
 from neuroduet.data.readers.alf_files import LONGEST_S
 from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import ReadOptions, RegionLevel
@@ -246,6 +247,8 @@ def assemble(
 ) -> Data:
     """A checked recording, of which everything from the first spike to the last was recorded.
 
+    Times that are probably not in seconds are warned of.
+
     Args:
         path: Where it comes from, for errors.
         session: Its id.
@@ -276,6 +279,7 @@ def assemble(
         described["subject"] = SubjectDescription(id=ascii_text(subject))
     recording = Data(session=SessionDescription(id=session), domain=domain, **described, **present)
     require_usable(path, recording)
+    warn_of_doubts(recording)
     return recording
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from torch_brain.data import Data
 from neuroduet.data.boundary import reading
 from neuroduet.data.readers.reader import Found, Reader, ReadOptions
 from neuroduet.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class Guarded:
@@ -56,8 +60,14 @@ class Guarded:
     def read(self, path: Path, options: ReadOptions) -> Data:
         """One session as a recording that passes :func:`neuroduet.data.recording.check`.
 
+        What it warns of is logged: the line of code that a warning names is none of the user's.
+
         Raises:
             UserError: Something does not fit.
         """
-        with reading(path):
-            return self._reader.read(path, options)
+        with reading(path), warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always", UserWarning)
+            recording = self._reader.read(path, options)
+        for doubt in doubts:
+            log.warning("%s: %s", path, doubt.message)
+        return recording

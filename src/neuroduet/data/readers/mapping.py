@@ -26,10 +26,19 @@ def read_mapping(path: Path, model: type[Model]) -> Model:
     Raises:
         UserError: It is missing, is no YAML, or says something else.
     """
-    if not path.is_file():
-        raise UserError(f"there is no mapping file {path}; check the path of --mapping")
+    require_mapping(path)
     with reading(path):
         return _checked(path, model)
+
+
+def require_mapping(path: Path) -> None:
+    """Refuse a mapping file that is not there.
+
+    Raises:
+        UserError: It is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no mapping file {path}; check the path of --mapping")
 
 
 def _checked(path: Path, model: type[Model]) -> Model:
@@ -52,6 +61,11 @@ def _checked(path: Path, model: type[Model]) -> Model:
         if first["type"] == "extra_forbidden" and known:
             under = f" under {'.'.join(outer)}" if outer else ""
             raise unknown(f"key{under} in {path}", last, known) from None
+        if isinstance(first["input"], bool) and first["type"] != "int_type":
+            raise UserError(
+                f"{path} says {place} = {first['input']}, as YAML reads on, off, yes and no; "
+                "write a name like these in quotes"
+            ) from None
         raise UserError(
             f"{path} says {place} = {reprlib.repr(first['input'])}: "
             f"{first['msg'].removeprefix('Value error, ').lower()}; known keys are "

@@ -41,7 +41,7 @@ def read_mat(path: Path, name: str) -> Value:
     Args:
         path: MATLAB file.
         name: Variable, or a field of a struct: ``session.spikes.times``. A struct array gives
-            the field of each element, like a cell.
+            the field of each element, like a cell; a word or number in each makes one array.
 
     Returns:
         Numbers or text with the axes that MATLAB shows, those of length 1 left out.
@@ -116,8 +116,19 @@ def _plain(path: Path, value: Any, name: str) -> Value:
         raise UserError(
             f"{path} {name} holds cells within cells, expected arrays in each; save it flat"
         )
-    words = all(part.dtype.kind == "U" and part.ndim == 0 for part in parts)
-    return np.array([str(part) for part in parts]) if words else parts
+    return _joined(parts)
+
+
+def _joined(parts: list[np.ndarray]) -> Value:
+    """A column of words or numbers, empty or NaN where there is none; else the parts."""
+    single = [part for part in parts if part.ndim == 0]
+    if not single or any(part.ndim and part.size for part in parts):
+        return parts
+    if all(part.dtype.kind == "U" for part in single):
+        return np.array(["" if part.ndim else str(part) for part in parts])
+    if any(part.dtype.kind == "U" for part in single):
+        return parts
+    return np.array([np.nan if part.ndim else part.item() for part in parts])
 
 
 def _from_hdf5(path: Path, file: h5py.File, name: str) -> Value:
@@ -134,9 +145,7 @@ def _from_hdf5(path: Path, file: h5py.File, name: str) -> Value:
         )
     if h5py.check_ref_dtype(node.dtype) is None:
         return _hdf5_array(node)
-    parts = [_hdf5_array(file[reference]) for reference in node[...].T.ravel()]
-    words = all(part.dtype.kind == "U" for part in parts)
-    return np.array([str(part) for part in parts]) if words else parts
+    return _joined([_hdf5_array(file[reference]) for reference in node[...].T.ravel()])
 
 
 def _hdf5_array(node: Any) -> np.ndarray:
@@ -145,7 +154,7 @@ def _hdf5_array(node: Any) -> np.ndarray:
         raise UserError(f"{node.file.filename} {node.name} is a struct in a cell; save it flat")
     if node.attrs.get("MATLAB_empty", 0):
         return np.empty(0)
-    values = np.asarray(node[...]).T.squeeze()
+    values = np.asarray(node[...]).T
     if node.attrs.get("MATLAB_class", b"") in (b"char", "char"):
-        return np.array("".join(chr(code) for code in np.atleast_1d(values)))
-    return values
+        values = np.array(["".join(map(chr, row)).rstrip() for row in np.atleast_2d(values)])
+    return values.squeeze()

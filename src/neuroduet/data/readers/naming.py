@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Shaped
+
 
 def ascii_text(text: str) -> str:
     r"""Text as a recording can keep it: letters outside ASCII become their escapes.
@@ -13,6 +16,14 @@ def ascii_text(text: str) -> str:
         'souris \\xe9'
     """
     return text.encode("ascii", "backslashreplace").decode("ascii").strip()
+
+
+def ascii_words(values: Shaped[np.ndarray, "*R"]) -> Shaped[np.ndarray, "*R"]:
+    """As :func:`ascii_text`, for every word of an array; other arrays stay as they are."""
+    if values.dtype.kind != "U":
+        return values
+    words = [ascii_text(word) for word in values.ravel().tolist()]
+    return np.array(words, dtype=np.str_).reshape(values.shape)
 
 
 def field_name(text: str, taken: Sequence[str] = ()) -> str:

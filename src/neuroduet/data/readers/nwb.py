@@ -15,6 +15,7 @@ from torch_brain.data import ArrayDict, Data, Interval, IrregularTimeSeries
 from neuroduet.data.boundary import require_own_data
 from neuroduet.data.readers.assembly import assemble, require_one_clock
 from neuroduet.data.readers.hdf5_files import opened, text_of
+from neuroduet.data.readers.leave_out import note_left_out
 from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.nwb_behaviours import choose_behaviours, make_behaviours
 from neuroduet.data.readers.nwb_found import choice_of, find_contents
@@ -81,7 +82,7 @@ class NwbReader:
         with _nwb(path) as file:
             session, subject = _session(file, path, options), _subject(file)
             units = read_units(file, source, options) if has_spikes(file) else None
-            trials = read_trials(file, source, options)
+            trials = read_trials(file, source, options, choice.leave_out)
             series = read_all_series(file, source)
             poses = pose_containers(file)
         columns = {} if trials is None else trials.columns
@@ -103,7 +104,7 @@ class NwbReader:
             groups["trials"] = Interval(timekeys=list(trials.times), **made.columns)
         if units is not None:
             require_one_clock(source, units.events["timestamps"], groups)
-        return assemble(
+        recording = assemble(
             source,
             session=session,
             subject=subject,
@@ -111,6 +112,8 @@ class NwbReader:
             groups=groups,
             offers=made.offers,
         )
+        note_left_out(recording, () if trials is None else trials.notes)
+        return recording
 
 
 def _files(path: Path) -> list[Path]:

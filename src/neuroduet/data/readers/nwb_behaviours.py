@@ -20,6 +20,8 @@ from neuroduet.data.readers.trial_columns import (
     MOST_CLASSES,
     blanked,
     class_counts,
+    held_said,
+    is_among,
     kind_of,
     rare_classes,
     word_of,
@@ -106,6 +108,23 @@ def make_behaviours(
         warnings += _warned(series, columns, offer, given)
     return Behaviours(groups=series, columns=table, offers=tuple(offers), aside=tuple(aside),
                       warnings=tuple(warnings))  # fmt: skip
+
+
+def never_seen(chosen: Mapping[str, NwbBehaviour], columns: Columns) -> dict[str, str]:
+    """What is called missing and is in no trial, and what is there instead.
+
+    Args:
+        chosen: See :func:`choose_behaviours`.
+        columns: The trials, of which none was left out.
+    """
+    return {
+        f"{name} has missing: {word_of(one)}": f"{given.series} holds "
+        f"{held_said(columns[str(given.column)])}"
+        for name, given in chosen.items()
+        for one in given.missing
+        # An empty text and NaN are missing anyway.
+        if one != "" and one == one and not is_among(columns[str(given.column)], (one,)).any()
+    }
 
 
 def behaviour_said(name: str, given: NwbBehaviour, columns: Columns) -> str:
@@ -227,17 +246,11 @@ def _warned(
 def _warned_of_classes(values: np.ndarray, offer: Offer, given: NwbBehaviour) -> list[str]:
     held = class_counts(values)
     left_out = [word_of(one) for one in given.missing]
-    said = [
-        f"{offer.name} has missing: {one}, but {given.series} holds "
-        f"{', '.join(list(held)[:MOST_CLASSES])}; correct the mapping file"
-        for one in left_out
-        if one not in held
+    if offer.kind == "continuous" or len(held) > MOST_CLASSES:
+        return []
+    return [
+        f"{offer.name} is {word} in {count} of {len(values)} trials, too few to score it; if "
+        f"that means that nobody knows, say missing: {word} in a mapping file"
+        for word, count in rare_classes(values).items()
+        if word not in left_out
     ]
-    if offer.kind == "categorical" and len(held) <= MOST_CLASSES:
-        said += [
-            f"{offer.name} is {word} in {count} of {len(values)} trials, too few to score it; if "
-            f"that means that nobody knows, say missing: {word} in a mapping file"
-            for word, count in rare_classes(values).items()
-            if word not in left_out
-        ]
-    return said

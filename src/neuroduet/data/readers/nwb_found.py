@@ -6,16 +6,22 @@ from collections.abc import Iterable
 
 import h5py
 
-from neuroduet.data.readers.assembly import regions_said
+from neuroduet.data.readers.assembly import kept_units, regions_said
+from neuroduet.data.readers.leave_out import unmatched_said
 from neuroduet.data.readers.mapping import read_mapping
 from neuroduet.data.readers.nwb_behaviours import (
     behaviour_said,
     choose_behaviours,
     make_behaviours,
+    never_seen,
 )
 from neuroduet.data.readers.nwb_mapping import COLUMNS, NwbBehaviour, NwbChoice
 from neuroduet.data.readers.nwb_proposal import could_be_behaviours, propose
-from neuroduet.data.readers.nwb_series import find_series, read_all_series
+from neuroduet.data.readers.nwb_series import (
+    find_series,
+    find_unread,
+    read_all_series,
+)
 from neuroduet.data.readers.nwb_tables import NwbTrials, read_trials
 from neuroduet.data.readers.nwb_units import has_spikes, unit_table
 from neuroduet.data.readers.pose_ndx import pose_containers
@@ -48,17 +54,21 @@ def find_contents(
     Raises:
         UserError: The file is damaged, or a mapping asks for what it does not hold.
     """
-    trials, series = read_trials(file, source, options), find_series(file)
+    choice = choice_of(options)
+    trials = read_trials(file, source, options, choice.leave_out)
+    series = find_series(file)
     columns, times = ({}, ()) if trials is None else (trials.columns, trials.times)
     groups = {} if remote else read_all_series(file, source)
     names = [one.name for one in series if not one.why_not and (remote or one.name in groups)]
-    chosen = choose_behaviours(choice_of(options), names, columns, options.mapping)
+    chosen = choose_behaviours(choice, names, columns, options.mapping)
     made = make_behaviours({} if remote else chosen, groups, columns, source)
     offered = list(chosen) if remote else [one.name for one in made.offers]
     said = "\n".join(behaviour_said(name, chosen[name], columns) for name in offered)
     units, aside = _units(file, source, options)
     pose, other_poses = _poses(file, remote)
     items = units | _trials(trials) | ({"behaviour": said} if offered else {}) | pose
+    used = tuple(f"intervals/{name} " for name in choice.leave_out.during)
+    unmatched = {} if trials is None else {**trials.unmatched, **never_seen(chosen, trials.every)}
     free = options.mapping is None
     return Found(
         source=source,
@@ -67,13 +77,15 @@ def find_contents(
         missing=tuple(one for one in EXPECTED if one not in items),
         dropped=(
             *aside,
-            *(trials.notes if trials else ()),
+            *((*trials.notes, *trials.aside) if trials else ()),
             *made.aside,
             *(f"series {one.group.name[1:]} ({one.why_not})" for one in series if one.why_not),
+            *(one for one in find_unread(file) if not one.startswith(used)),
             *other_poses,
         ),
-        warnings=made.warnings,
-        unused=_unused(trials, chosen.values()) if free else (),
+        warnings=(*unmatched_said(unmatched), *made.warnings),
+        unmatched=unmatched,
+        unused=_unused(trials, chosen.values()) if choice.behaviours is None else (),
         mapping=propose(session, groups, columns, times) if free and not remote else "",
     )
 
@@ -86,7 +98,8 @@ def _units(
     table, aside = unit_table(file, source, options)
     items = {"spikes": f"{len(table['id']):,} units, {len(file['units/spike_times']):,} spikes"}
     said = regions_said(list(map(str, table.get("region", ()))), options.regions)
-    return items | ({"regions": said} if said else {}), aside
+    _, dropped = kept_units(table, None, options, source)
+    return items | ({"regions": said} if said else {}), (*aside, *dropped)
 
 
 def _trials(trials: NwbTrials | None) -> dict[str, str]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from neuroduet.data.readers.leave_out import NwbLeaveOut, OneOrSeveral
 from neuroduet.types import BehaviourKind
 
 COLUMNS = "trials."
 """What stands before the name of a trial column."""
-
-
-def _several(given: Any) -> Any:
-    return given if isinstance(given, list | tuple) else (given,)
 
 
 class NwbBehaviour(BaseModel):
@@ -33,7 +30,7 @@ class NwbBehaviour(BaseModel):
     speed: bool = False
     rate: bool = False
     kind: BehaviourKind | None = None
-    missing: Annotated[tuple[bool | int | float | str, ...], BeforeValidator(_several)] = ()
+    missing: OneOrSeveral = ()
 
     @model_validator(mode="after")
     def _one_of_them(self) -> NwbBehaviour:
@@ -61,8 +58,10 @@ class NwbChoice(BaseModel):
     Attributes:
         behaviours: Source of each behaviour to offer. All series that change, and the trial
             columns whose names are known, if not given.
+        leave_out: Trials to leave out; their columns are ``trials.<column>``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     behaviours: dict[str, Annotated[NwbBehaviour, BeforeValidator(_short)]] | None = None
+    leave_out: NwbLeaveOut = Field(default_factory=NwbLeaveOut)

@@ -47,9 +47,12 @@ def propose(
     if not taken:
         return ""
     head = f"# behaviours of {session}: rename them, delete what is not wanted"
+    hint = "# to leave trials out, add for example: leave_out: {first: 20}"
     events = [name for name in times if name not in _NO_BEHAVIOUR]
     tail = [f"# times that windows can be aligned to (data.windows.event): {', '.join(events)}"]
-    return "\n".join([head, "behaviours:", *lines, *(tail if events else [])])
+    return "\n".join(
+        [head, "behaviours:", *lines, *([hint] if columns else []), *(tail if events else [])]
+    )
 
 
 def could_be_behaviours(columns: Columns, times: Sequence[str]) -> tuple[str, ...]:

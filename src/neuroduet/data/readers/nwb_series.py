@@ -13,7 +13,7 @@ from torch_brain.data import IrregularTimeSeries
 from neuroduet.data.readers.assembly import require_seconds
 from neuroduet.data.readers.hdf5_files import text_of
 from neuroduet.data.readers.naming import field_name
-from neuroduet.data.readers.nwb_tables import require_dataset
+from neuroduet.data.readers.nwb_tables import TRIALS, require_dataset
 from neuroduet.errors import UserError
 
 SERIES_TYPES = ("TimeSeries", "SpatialSeries")
@@ -23,6 +23,8 @@ FASTEST_HZ = 2000.0
 """Series that are sampled faster are raw signals of the rig."""
 
 MOST_CHANNELS = 16
+_READ_TOPS = ("processing", "acquisition")
+_POSE_TYPES = ("PoseEstimation", "Skeletons")
 _TAKEN = ("spikes", "units", "trials", "pose", "keypoints", "behaviours", "labels", "features")
 
 
@@ -50,6 +52,29 @@ def find_series(file: h5py.File) -> tuple[NwbSeries, ...]:
         taken.append(name)
         found.append(NwbSeries(name=name, group=group, why_not=_why_not(group)))
     return tuple(found)
+
+
+def find_unread(file: h5py.File) -> Iterator[str]:
+    """What else the file holds beside units, trials and pose, and no reader of ours reads."""
+    for top in _READ_TOPS:
+        if top in file:
+            yield from _unread_below(file[top], (*SERIES_TYPES, *_POSE_TYPES))
+    for top in ("events", "intervals", "stimulus"):
+        if top in file:
+            yield from _unread_below(file[top], ())
+
+
+def _unread_below(group: h5py.Group, known: tuple[str, ...]) -> Iterator[str]:
+    for name in sorted(group):
+        child = group.get(name)
+        if not isinstance(child, h5py.Group) or child.name == f"/{TRIALS}":
+            continue
+        kind = text_of(child.attrs.get("neurodata_type", ""))
+        if any(isinstance(child.get(one), h5py.Group) for one in child):
+            if kind not in known:
+                yield from _unread_below(child, known)
+        elif len(child) and kind not in ("", *known):
+            yield f"{child.name[1:]} (of type {kind}, which is not read)"
 
 
 def read_all_series(file: h5py.File, source: str) -> dict[str, IrregularTimeSeries]:
@@ -141,7 +166,7 @@ def sampling_rate(group: h5py.Group) -> float:
 
 
 def _groups(file: h5py.File) -> Iterator[h5py.Group]:
-    for top in ("processing", "acquisition"):
+    for top in _READ_TOPS:
         if top in file:
             yield from _below(file[top])
 
@@ -154,7 +179,7 @@ def _below(group: h5py.Group) -> Iterator[h5py.Group]:
         kind = text_of(child.attrs.get("neurodata_type", ""))
         if kind in SERIES_TYPES:
             yield child
-        elif kind != "PoseEstimation":
+        elif kind not in _POSE_TYPES:
             yield from _below(child)
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
 from neuroduet.data.readers.hdf5_files import text_of
+from neuroduet.data.readers.leave_out import (
+    LeftOut,
+    NwbLeaveOut,
+    leave_out,
+    overlap,
+    require_some,
+)
 from neuroduet.data.readers.naming import ascii_text, field_name
+from neuroduet.data.readers.nwb_mapping import COLUMNS
 from neuroduet.data.readers.reader import ReadOptions
 from neuroduet.data.readers.trial_filters import kept_trials
 from neuroduet.data.schema import SPLIT_NAMES
@@ -25,12 +34,18 @@ class NwbTrials:
     Attributes:
         columns: ``start`` and ``end`` (s), and every plain column under its own name.
         times: Names of the columns that hold times (s).
-        notes: What was dropped, with reasons.
+        every: The same columns with all trials, also those that are not kept.
+        notes: How many trials were dropped, with reasons.
+        aside: Columns that were left aside, with reasons.
+        unmatched: What the mapping leaves out and is not there (:class:`LeftOut`).
     """
 
     columns: dict[str, np.ndarray]
     times: tuple[str, ...]
+    every: dict[str, np.ndarray]
     notes: tuple[str, ...]
+    aside: tuple[str, ...]
+    unmatched: Mapping[str, str]
 
 
 def require_dataset(group: h5py.Group, name: str, source: str) -> h5py.Dataset:
@@ -87,13 +102,23 @@ def plain_columns(
     return columns, tuple(aside)
 
 
-def read_trials(file: h5py.File, source: str, options: ReadOptions) -> NwbTrials | None:
+def read_trials(
+    file: h5py.File, source: str, options: ReadOptions, given: NwbLeaveOut
+) -> NwbTrials | None:
     """Read, check and filter the trials; ``None`` without any.
 
+    Args:
+        file: The open file.
+        source: Its name, for errors.
+        options: What was chosen.
+        given: Which trials the mapping leaves out.
+
     Raises:
-        UserError: Times are missing, out of order or doubled, or the filter keeps none.
+        UserError: Times are missing, out of order or doubled, none is kept, or the mapping leaves
+            out trials by a column that is not there.
     """
     if TRIALS not in file:
+        _require_nothing_to_leave_out(given, source)
         return None
     table, name = file[TRIALS], f"{source} trials"
     rows = len(require_dataset(table, "id", source))
@@ -113,13 +138,63 @@ def read_trials(file: h5py.File, source: str, options: ReadOptions) -> NwbTrials
     _require_order(start[timed], end[timed], name)
     notes = [f"{int((~timed).sum())} trials (no start_time or stop_time)"] * (not timed.all())
     notes += [f"{count} trials ({why})" for why, count in reasons.items()]
-    kept = {"start": start[keep], "end": end[keep]}
+    every = {"start": start, "end": end}
     for column, values in columns.items():
-        kept[field_name(column, tuple(kept))] = values[keep]
+        every[field_name(column, tuple(every))] = values
+    left = _left_out(file, every, given, source)
+    keep &= left.keep
+    require_some(keep, name)
+    kept = {column: values[keep] for column, values in every.items()}
     _require_split(kept, name)
     times = ["start", "end", *(one for one in kept if one.endswith(_ENDINGS))]
     numbers = [one for one in times if kept[one].dtype.kind == "f"]
-    return NwbTrials(columns=kept, times=tuple(numbers), notes=(*notes, *aside))
+    return NwbTrials(
+        columns=kept,
+        times=tuple(numbers),
+        every=every,
+        notes=(*notes, *left.notes),
+        aside=aside,
+        unmatched=left.unmatched,
+    )
+
+
+def _require_nothing_to_leave_out(given: NwbLeaveOut, source: str) -> None:
+    if given != NwbLeaveOut():
+        raise UserError(
+            f"{source} has no trials, expected some by leave_out in the mapping file; remove it "
+            "there"
+        )
+
+
+def _left_out(
+    file: h5py.File, every: dict[str, np.ndarray], given: NwbLeaveOut, source: str
+) -> LeftOut:
+    """Which trials the mapping leaves out; its tables are read here."""
+    known = [name for name, table in file["intervals"].items()
+             if f"intervals/{name}" != TRIALS and isinstance(table, h5py.Group)]  # fmt: skip
+    during: dict[str, np.ndarray | str] = {}
+    for name in given.during:
+        if name in known:
+            from_s, to_s = _interval_times(file["intervals"][name], source)
+            during[name] = overlap(every["start"], every["end"], from_s, to_s)
+        else:
+            during[name] = f"the tables of intervals are: {', '.join(known) or 'none'}"
+    columns = {f"{COLUMNS}{name}": values for name, values in every.items()}
+    return leave_out(given, columns, len(every["start"]), source, during)
+
+
+def _interval_times(table: h5py.Group, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end of each interval (s)."""
+    name = table.name[1:].replace("/", ".")
+    from_s, to_s = (_seconds(require_dataset(table, part, source)[...], f"{source} {name}.{part}")
+                    for part in ("start_time", "stop_time"))  # fmt: skip
+    wrong = np.flatnonzero(~(from_s <= to_s))
+    if len(wrong):
+        raise UserError(
+            f"{source} {name} does not say when the interval of row {wrong[0]} starts and ends, "
+            "expected seconds, by leave_out in the mapping file; correct the row or remove it"
+        )
+    return from_s, to_s
 
 
 def _seconds(values: np.ndarray, source: str) -> np.ndarray:

@@ -39,12 +39,10 @@ class NwbUnits:
     Attributes:
         events: Columns of the group ``spikes``.
         table: Columns of the unit table.
-        notes: What was dropped, with reasons.
     """
 
     events: dict[str, np.ndarray]
     table: dict[str, np.ndarray]
-    notes: tuple[str, ...]
 
 
 def has_spikes(file: h5py.File) -> bool:
@@ -98,12 +96,11 @@ def read_units(file: h5py.File, source: str, options: ReadOptions) -> NwbUnits:
     require_seconds(times_s, f"{source} units.spike_times")
     _require_order(times_s, counts, source)
     duration_s = float(np.ptp(times_s)) if len(times_s) else 0.0
-    keep, notes = kept_units(table, counts / max(duration_s, 1e-9), options, source)
+    keep, _ = kept_units(table, counts / max(duration_s, 1e-9), options, source)
     index = np.repeat(np.arange(len(counts)), counts)
     return NwbUnits(
         events=events_of(times_s, index, keep),
         table={name: values[keep] for name, values in table.items()},
-        notes=notes,
     )
 
 

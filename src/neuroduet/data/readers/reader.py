@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -60,6 +60,8 @@ class Found:
         warnings: What can be read but is of little use as it is, each with a remedy.
         unused: Sources of behaviours that will not be offered, unless a mapping file names them.
         mapping: A mapping file to begin with; empty where one was given, or cannot be proposed.
+        unmatched: What the mapping file says and fits no trial, and what is there instead. It is
+            among the warnings too, and refused where it fits no session.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Found:
     warnings: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     mapping: str = ""
+    unmatched: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from neuroduet.data.behaviour_arrays import BehaviourArray
 from neuroduet.data.readers.assembly import region_columns, require_unit_ids
 from neuroduet.data.readers.naming import ascii_text, field_name
 from neuroduet.data.readers.reader import ReadOptions
 from neuroduet.data.readers.row_spikes import SPIKES, RowSpikes
+from neuroduet.data.readers.trial_columns import kind_of
 from neuroduet.data.readers.trial_filters import kept_trials
 from neuroduet.errors import UserError
 
@@ -192,7 +194,7 @@ def _per_bin(
     return (np.concatenate(grids), flat) if np.isfinite(flat).any() else None
 
 
-def _per_trial(rows: Rows, name: str, values: Sequence[Any]) -> np.ndarray:
+def _per_trial(rows: Rows, name: str, values: Sequence[Any]) -> np.ndarray | BehaviourArray:
     column = np.array([np.nan if one is None else one for one in values])
     if column.dtype.kind == "U":
         return np.array([ascii_text(str(one)) if one is not None else "" for one in values])
@@ -204,8 +206,12 @@ def _per_trial(rows: Rows, name: str, values: Sequence[Any]) -> np.ndarray:
                 f"{rows.source} column {name} holds {strange[0]:g}, expected "
                 f"{', '.join(map(str, allowed))}; recode the column"
             )
-    whole = column.dtype.kind == "f" and name == "choice" and bool(np.isfinite(column).all())
-    return column.astype(np.int64) if whole else column
+    if column.dtype.kind != "f":
+        return column
+    if name == "choice" and np.isfinite(column).all():
+        return column.astype(np.int64)
+    # Blocks of .2/.5/.8 are published as floats, and are classes all the same.
+    return BehaviourArray(kind=kind_of(column), per="trial", values=column)
 
 
 def refuse_doubles(spikes: RowSpikes, rows: Rows) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from neuroduet.data.readers.assembly import require_seconds
 from neuroduet.data.readers.mat_files import Value
+from neuroduet.data.readers.naming import ascii_words
 from neuroduet.data.readers.table_mapping import Spikes, TableMapping, Times, Values
 from neuroduet.errors import UserError
 
@@ -58,8 +59,8 @@ class TableArrays:
         return value
 
     def vector(self, what: str) -> np.ndarray:
-        """A 1-D array."""
-        value = np.atleast_1d(self.array(what))
+        """A 1-D array, text in ASCII."""
+        value = ascii_words(np.atleast_1d(self.array(what)))
         if value.ndim != 1:
             raise UserError(
                 f"{self.place(what)} has shape {value.shape}, expected one value each for {what}; "
@@ -212,7 +213,7 @@ def read_values(given: TableArrays, what: str, values: Values) -> np.ndarray | l
     found = given.arrays[what]
     if isinstance(found, list):
         return found
-    array = _ordered(given, what, values, found)
+    array = ascii_words(_ordered(given, what, values, found))
     if values.lengths is None:
         return array
     lengths = _whole(given, f"{what}.lengths", given.vector(f"{what}.lengths"))

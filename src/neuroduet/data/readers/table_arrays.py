@@ -8,9 +8,17 @@ import numpy as np
 from torch_brain.data import Data
 
 from neuroduet.data.arrays import from_arrays
+from neuroduet.data.columns import groups
 from neuroduet.data.drift import drift_of, drift_said
 from neuroduet.data.readers.assembly import kept_units, region_columns, require_unit_ids
-from neuroduet.data.readers.naming import ascii_text, field_name
+from neuroduet.data.readers.leave_out import (
+    LeaveOut,
+    LeftOut,
+    leave_out,
+    note_left_out,
+    require_some,
+)
+from neuroduet.data.readers.naming import field_name
 from neuroduet.data.readers.reader import ReadOptions
 from neuroduet.data.readers.speed import speed_of
 from neuroduet.data.readers.table_activity import (
@@ -41,10 +49,9 @@ def build(given: TableArrays, *, session: str, options: ReadOptions) -> Data:
     keep, _ = kept_units(units, rates_hz, options, str(given.path))
     kept = activity.fewer(keep)
     trials = _trials(given)
-    behaviours = {
-        field_name(name): _behaviour(given, name, values)
-        for name, values in mapping.behaviours.items()
-    }
+    behaviours: dict[str, Any] = {}
+    for name, values in mapping.behaviours.items():
+        behaviours[field_name(name, tuple(behaviours))] = _behaviour(given, name, values)
     split = None if mapping.split is None else given.vector("split").astype(np.str_)
     try:
         return from_arrays(
@@ -62,6 +69,52 @@ def build(given: TableArrays, *, session: str, options: ReadOptions) -> Data:
         )
     except UserError as error:
         raise UserError(f"{given.path}: {error}") from error
+
+
+def left_out(given: TableArrays, recording: Data) -> LeftOut:
+    """Which trials the mapping leaves out.
+
+    Args:
+        given: File, mapping and arrays.
+        recording: What :func:`build` made of them, with all trials.
+
+    Raises:
+        UserError: There are no trials, an array has another length, or none is left.
+    """
+    asked, trials = given.mapping.leave_out, groups(recording).get("trials")
+    count = 0 if trials is None else len(trials)
+    if asked != LeaveOut() and not count:
+        raise UserError(
+            f"{given.path} has no trials, expected some by leave_out in the mapping file; remove "
+            "it there"
+        )
+    columns = {name: given.vector(f"leave_out.where.{name}") for name in asked.where}
+    for name, values in columns.items():
+        if len(values) != count:
+            raise UserError(
+                f"{given.path} {name} has {len(values)} entries, but there are {count} trials, "
+                "expected one each by leave_out; name another array"
+            )
+    return leave_out(asked, columns, count, str(given.path))
+
+
+def without(recording: Data, left: LeftOut, source: str) -> Data:
+    """A recording without the trials that are left out; everything else stays in it.
+
+    Args:
+        recording: What :func:`build` made.
+        left: See :func:`left_out`.
+        source: File, for errors.
+
+    Raises:
+        UserError: None is left.
+    """
+    if left.keep.all():
+        return recording
+    require_some(left.keep, source)
+    recording.trials = recording.trials.select_by_mask(left.keep)
+    note_left_out(recording, left.notes)
+    return recording
 
 
 def drifting(given: TableArrays) -> tuple[str, ...]:
@@ -85,6 +138,24 @@ def drifting(given: TableArrays) -> tuple[str, ...]:
     return tuple(said)
 
 
+def counted_from_one(given: TableArrays) -> tuple[str, ...]:
+    """A sentence about spikes whose units count from 1 though the mapping says 0.
+
+    Args:
+        given: File, mapping and arrays.
+    """
+    spikes = given.mapping.spikes
+    if spikes is None or spikes.units is None or spikes.first_unit != 0:
+        return ()
+    owners = given.vector("spikes.units")
+    if owners.dtype.kind not in "iuf" or not len(owners) or owners.min() != 1:
+        return ()
+    return (
+        f"{spikes.units} begins with 1, so that the first unit has no spikes; if it counts from "
+        "1, as MATLAB does, set spikes.first_unit: 1",
+    )
+
+
 def _units(
     given: TableArrays, activity: TableActivity, options: ReadOptions
 ) -> dict[str, np.ndarray]:
@@ -96,8 +167,6 @@ def _units(
                 f"{given.place(f'units.{name}')} has {len(values)} entries, but there are "
                 f"{activity.n_units} units, expected one each; name another array"
             )
-        if values.dtype.kind == "U":
-            values = np.array([ascii_text(one) for one in values], dtype=np.str_)
         table[name] = values
     ids = table.get("id", activity.ids)
     if ids is None:
@@ -115,7 +184,12 @@ def _trials(given: TableArrays) -> dict[str, np.ndarray] | None:
         return None
     times = {"start": given.seconds("trials.start", trials.start)}
     if trials.end is not None:
-        times["end"] = given.seconds("trials.end", trials.end)
+        times["end"] = given.in_seconds("trials.end", given.vector("trials.end"), trials.end)
+    if not len(times["start"]):
+        raise UserError(
+            f"{given.place('trials.start')} is empty, expected the start of each trial; leave out "
+            "trials, or name another array"
+        )
     if len({len(one) for one in times.values()}) > 1:
         raise UserError(
             f"{given.place('trials.end')} has {len(times['end'])} rows but trials.start "

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from neuroduet.data.readers.leave_out import LeaveOut
+
 Axis = Literal["trials", "bins", "time", "units", "channels"]
 TimeUnit = Literal["s", "ms", "us", "samples"]
 
@@ -127,6 +129,7 @@ class TableMapping(_Section):
         trials: When trials start and end.
         behaviours: By name: per bin or per trial, or with times of their own.
         split: ``train``, ``valid`` or ``test`` for each trial.
+        leave_out: Trials to leave out; its columns are arrays with one value per trial.
     """
 
     session: str | None = None
@@ -139,6 +142,7 @@ class TableMapping(_Section):
     trials: TrialTimes | None = None
     behaviours: dict[str, BehaviourOrName] = Field(default_factory=dict)
     split: str | None = None
+    leave_out: LeaveOut = Field(default_factory=LeaveOut)
 
     @model_validator(mode="after")
     def _one_activity(self) -> TableMapping:
@@ -163,4 +167,5 @@ class TableMapping(_Section):
         if self.trials is not None:
             needed["trials.start"] = self.trials.start.array
             needed |= {"trials.end": self.trials.end.array} if self.trials.end else {}
+        needed |= {f"leave_out.where.{name}": name for name in self.leave_out.where}
         return needed | ({"split": self.split} if self.split else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,14 +10,21 @@ from torch_brain.data import Data
 
 from neuroduet.data.boundary import npz_names as names_in
 from neuroduet.data.boundary import read_npz as arrays_in
-from neuroduet.data.readers.assembly import require_usable
+from neuroduet.data.readers.leave_out import LeftOut, unmatched_said
 from neuroduet.data.readers.mapping import read_mapping
 from neuroduet.data.readers.mat_files import Value, mat_names, read_mat
 from neuroduet.data.readers.naming import ascii_text
 from neuroduet.data.readers.reader import Found, ReadOptions
 from neuroduet.data.readers.table_activity import TableArrays
-from neuroduet.data.readers.table_arrays import build, drifting
+from neuroduet.data.readers.table_arrays import (
+    build,
+    counted_from_one,
+    drifting,
+    left_out,
+    without,
+)
 from neuroduet.data.readers.table_mapping import TableMapping
+from neuroduet.data.schema import recording_id
 from neuroduet.errors import UserError, unknown
 
 
@@ -56,23 +64,34 @@ class TableReader:
         """What a file holds, and what the mapping makes of it.
 
         Raises:
-            UserError: The file or the mapping cannot be read, or an array is not there.
+            UserError: As :meth:`read`.
         """
-        mapping = _mapping(path, options)
-        needed = mapping.arrays()
-        arrays = {what: self.fetch(path, name) for what, name in needed.items()}
-        used = {name.split(".")[0] for name in needed.values()}
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always", UserWarning)
+            given, recording, left = self._made(path, options)
+        mapping, needed = given.mapping, given.mapping.arrays()
+        # A field of a struct uses its variable; an array of numpy may have a dot in its name.
+        used = {*needed.values(), *(name.split(".")[0] for name in needed.values())}
         return Found(
             source=str(path),
-            session=_session(path, mapping, options),
-            items={what: f"{needed[what]}, {_shape(value)}" for what, value in arrays.items()},
+            session=recording_id(recording),
+            items={what: f"{needed[what]}, {_shape(one)}" for what, one in given.arrays.items()},
             missing=() if mapping.trials or mapping.spikes is None else ("trials",),
-            dropped=tuple(
-                f"array {name} (not in the mapping)"
-                for name in self.names(path)
-                if name not in used
+            dropped=(
+                *left.notes,
+                *(
+                    f"array {name} (not in the mapping)"
+                    for name in self.names(path)
+                    if name not in used
+                ),
             ),
-            warnings=drifting(TableArrays(path=path, mapping=mapping, arrays=arrays)),
+            warnings=(
+                *map(_said, doubts),
+                *unmatched_said(left.unmatched),
+                *counted_from_one(given),
+                *drifting(given),
+            ),
+            unmatched=left.unmatched,
         )
 
     def read(self, path: Path, options: ReadOptions) -> Data:
@@ -81,15 +100,16 @@ class TableReader:
         Raises:
             UserError: The file or the mapping cannot be read, or arrays do not fit each other.
         """
+        return self._made(path, options)[1]
+
+    def _made(self, path: Path, options: ReadOptions) -> tuple[TableArrays, Data, LeftOut]:
+        """The arrays that the mapping names, the recording they make, and what it leaves out."""
         mapping = _mapping(path, options)
         arrays = {what: self.fetch(path, name) for what, name in mapping.arrays().items()}
-        recording = build(
-            TableArrays(path=path, mapping=mapping, arrays=arrays),
-            session=_session(path, mapping, options),
-            options=options,
-        )
-        require_usable(str(path), recording)
-        return recording
+        given = TableArrays(path=path, mapping=mapping, arrays=arrays)
+        whole = build(given, session=_session(path, mapping, options), options=options)
+        left = left_out(given, whole)
+        return given, without(whole, left, str(path)), left
 
     def _files(self, path: Path) -> list[Path]:
         if path.is_file():
@@ -154,6 +174,10 @@ def _mapping(path: Path, options: ReadOptions) -> TableMapping:
 
 def _session(path: Path, mapping: TableMapping, options: ReadOptions) -> str:
     return options.session_id or mapping.session or ascii_text(path.stem)
+
+
+def _said(doubt: warnings.WarningMessage) -> str:
+    return str(doubt.message)
 
 
 def _shape(value: Value) -> str:

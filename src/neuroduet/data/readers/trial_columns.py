@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from neuroduet.types import BehaviourKind
 
@@ -41,10 +41,26 @@ def blanked(values: Shaped[np.ndarray, " J"], missing: Sequence[Value]) -> np.nd
         >>> blanked(np.array([-1, 0, 1]), [0])
         array([-1., nan,  1.])
     """
+    which = is_among(values, missing)
     if values.dtype.kind == "U":
-        return np.where(np.isin(values, list(missing)), "", values)
-    numbers = values.astype(np.float64)
-    return np.where(np.isin(numbers, np.array(missing, dtype=np.float64)), np.nan, numbers)
+        return np.where(which, "", values)
+    return np.where(which, np.nan, values.astype(np.float64))
+
+
+def is_among(values: Shaped[np.ndarray, " J"], wanted: Sequence[Value]) -> Bool[np.ndarray, " J"]:
+    """Which trials have one of some values, of the same kind; NaN is one like others.
+
+    Example:
+        >>> is_among(np.array([-1, 0, np.nan]), [0, np.nan])
+        array([False,  True,  True])
+    """
+    if values.dtype.kind == "U":
+        return np.isin(values, list(wanted))
+    # A number is written as it is printed: 0.1, of which a column may hold the nearest float32.
+    kind = values.dtype if values.dtype.kind == "f" else np.float64
+    numbers = np.array(wanted, dtype=kind)
+    unknown = np.isnan(numbers).any() & np.isnan(values.astype(kind))
+    return np.isin(values.astype(kind), numbers) | unknown
 
 
 def class_counts(values: Shaped[np.ndarray, " J"]) -> dict[str, int]:
@@ -59,6 +75,18 @@ def class_counts(values: Shaped[np.ndarray, " J"]) -> dict[str, int]:
     found, counts = np.unique(known, return_counts=True)
     return {word_of(value): int(count)
             for value, count in zip(found.tolist(), counts.tolist(), strict=True)}  # fmt: skip
+
+
+def held_said(values: Shaped[np.ndarray, " J"]) -> str:
+    """The values of a column, in words; of many the first.
+
+    Example:
+        >>> held_said(np.array(["right", "", "left"]))
+        'left, right'
+    """
+    words = list(class_counts(values))
+    more = " ..." if len(words) > MOST_CLASSES else ""
+    return ", ".join(words[:MOST_CLASSES]) + more or "nothing"
 
 
 def word_of(value: Value) -> str:

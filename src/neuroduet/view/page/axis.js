@@ -51,12 +51,15 @@ export function clock(time, step = 0.001) {
 }
 
 /**
- * A number in three digits.
+ * A number in three digits, or as many more as tell it from its neighbours.
  * @param {number} value The number.
  * @param {number} span How far apart such numbers lie; what rounding leaves of nothing is 0.
  */
-export const short = (value, span = 0) =>
-  String(Number((Math.abs(value) < span / 1000 ? 0 : value).toPrecision(3)));
+export function short(value, span = 0) {
+  if (Math.abs(value) < span / 1000) return "0";
+  const more = span > 0 ? Math.floor(Math.log10(Math.abs(value) / span)) : 0;
+  return String(Number(value.toPrecision(3 + Math.min(Math.max(more, 0), 6))));
+}
 
 /** Seconds of "75", "1:15" or "0:01:15.5"; NaN for anything else. */
 export function parseTime(text) {

@@ -1,7 +1,7 @@
 /** Labels of the actions: what is selected, how it is corrected, undone and saved. */
 
 import { getJson, post } from "./api.js";
-import { firstAfter } from "./segments.js";
+import { firstAfter, shownSegments } from "./segments.js";
 import { Tiles } from "./tiles.js";
 
 const COLUMNS = 4000;
@@ -62,11 +62,7 @@ export class Labels {
 
   /** Bouts of the shown window; a bout that lies in two tiles comes once. */
   visible(track) {
-    const pieces = this.tiles.pieces(this.app.view);
-    const bouts = pieces.flatMap(({ tile, from, to }) =>
-      (tile.data[track] ?? []).filter(({ start, end }) => end > from && start < to));
-    const distinct = new Map(bouts.map((bout) => [bout.start_frame, bout]));
-    return [...distinct.values()].sort((one, other) => one.start - other.start);
+    return shownSegments(this.tiles.pieces(this.app.view), track);
   }
 
   /** Frames whose times are known: cameras drop frames, so counting from the start would drift. */

@@ -43,3 +43,6 @@ export function element(kind, properties, ...children) {
   made.append(...children);
   return made;
 }
+
+/** A number of things in words. */
+export const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;

@@ -2,7 +2,7 @@
 
 import { getBytes } from "./api.js";
 import { toTime, toX } from "./axis.js";
-import { element, makePanel } from "./panel.js";
+import { counted, element, makePanel } from "./panel.js";
 import { colour, pixel } from "./theme.js";
 import { Tiles } from "./tiles.js";
 
@@ -41,7 +41,7 @@ export class Raster {
     this.colours = new Uint32Array(this.units.length);
     this.rows.bands.forEach(({ first, last }, i) => this.colours.fill(pixel(colour(i)), first, last + 1));
     const title = kind === "rates" ? "predicted rates" : app.session.activity.kind;
-    this.panel = makePanel(app.stack, kind, `${title} of ${this.units.length} units over time`);
+    this.panel = makePanel(app.stack, kind, `${title} of ${counted(this.units.length, "unit")} over time`);
     this.label(title);
     this.tiles = new Tiles(
       async (start, end, columns, signal) => {
@@ -59,7 +59,7 @@ export class Raster {
     this.panel.gutter.append(element("div", { className: "title" }, `${title} · `, this.count));
     const strip = element("div", { className: "regions" });
     this.labels = this.rows.bands.map((band, i) => {
-      const units = `${band.last - band.first + 1} units`;
+      const units = counted(band.last - band.first + 1, "unit");
       const words = band.region || (this.rows.bands.length > 1 ? "no region" : "");
       const label = element(
         "button",
@@ -78,7 +78,7 @@ export class Raster {
   /** Put the regions where their units are shown. */
   relabel() {
     const { first: top, count, end, all, bands } = this.rows;
-    this.count.textContent = count === all ? `${all} units` : `${count} of ${all} units`;
+    this.count.textContent = `${count === all ? "" : `${count} of `}${counted(all, "unit")}`;
     bands.forEach(({ first, last }, i) => {
       const [low, high] = [Math.max(first, top), Math.min(last + 1, end)];
       const { style } = this.labels[i];

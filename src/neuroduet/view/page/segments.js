@@ -11,20 +11,16 @@ const ROOM_FOR_WORDS = 34;
  * @param {{width: number}} panel Its width is the view's.
  * @param {{start: number, end: number}} view The window (s).
  * @param {{start: number, end: number, class: string}[]} segments In order of time.
- * @param {{top: number, tall: number, shade: (name: string) => string,
- *   stretch?: {from: number, to: number}}} look Where and in which colours; nothing is drawn
- *   outside the stretch.
+ * @param {{top: number, tall: number, shade: (name: string) => string}} look Where and in which colours.
  */
-export function drawSegments(context, panel, view, segments, { top, tall, shade, stretch }) {
-  const low = Math.max(view.start, stretch?.from ?? -Infinity);
-  const high = Math.min(view.end, stretch?.to ?? Infinity);
+export function drawSegments(context, panel, view, segments, { top, tall, shade }) {
   context.textBaseline = "middle";
   context.textAlign = "left";
-  for (let i = firstAfter(segments, low); i < segments.length; i += 1) {
+  for (let i = firstAfter(segments, view.start); i < segments.length; i += 1) {
     const { start, end, class: name } = segments[i];
-    if (start >= high) break;
-    const x = toX(Math.max(start, low), view, panel.width);
-    const stop = toX(Math.min(end, high), view, panel.width);
+    if (start >= view.end) break;
+    const x = toX(Math.max(start, view.start), view, panel.width);
+    const stop = toX(Math.min(end, view.end), view, panel.width);
     const wide = Math.max(stop - x, 0.7);
     context.fillStyle = shade(name);
     context.fillRect(x, top, wide > 3 ? wide - 0.7 : wide, tall);
@@ -37,6 +33,19 @@ export function drawSegments(context, panel, view, segments, { top, tall, shade,
     context.fillText(name.replaceAll("_", " "), x + 4, top + tall / 2 + 0.5);
     context.restore();
   }
+}
+
+/**
+ * The segments of what is shown, one that lies in two tiles once.
+ * @param {{tile: any, from: number, to: number}[]} pieces See `Tiles.pieces`.
+ * @param {string} track Which segments of a tile.
+ * @returns {{start: number, end: number, class: string}[]} In order of time.
+ */
+export function shownSegments(pieces, track) {
+  const found = pieces.flatMap(({ tile, from, to }) =>
+    (tile.data[track] ?? []).filter(({ start, end }) => end > from && start < to));
+  const distinct = new Map(found.map((segment) => [segment.start, segment]));
+  return [...distinct.values()].sort((one, other) => one.start - other.start);
 }
 
 /** Number of the first segment that ends after a time (s). */

@@ -4,7 +4,7 @@ import { getJson } from "./api.js";
 import { short, toTime, toX } from "./axis.js";
 import { element, makePanel } from "./panel.js";
 import { colour, mixed, PALETTE } from "./theme.js";
-import { drawSegments, firstAfter } from "./segments.js";
+import { drawSegments, firstAfter, shownSegments } from "./segments.js";
 import { Tiles } from "./tiles.js";
 
 const DASH = [5, 3];
@@ -72,10 +72,11 @@ export class Trace {
 
   /** Values under the pointer in words. */
   valueAt({ tile, from, to }, time) {
+    const span = this.behaviour.high - this.behaviour.low;
     const said = (lines, word) => {
       if (!lines || lines.length > MOST_SAID) return "";
       const column = Math.floor(((time - tile.start) / (tile.end - tile.start)) * lines[0].low.length);
-      const values = lines.map(({ low, high }) => between(low[column], high[column]));
+      const values = lines.map(({ low, high }) => between(low[column], high[column], span));
       return `${word} ${values.join(", ")}`;
     };
     const { true: truth, predicted } = tile.data;
@@ -106,15 +107,13 @@ export class Trace {
     const { height } = this.panel;
     const predicted = this.behaviour.predicted && this.app.predictions;
     const tall = predicted ? (height - 3) / 2 : height;
-    for (const piece of this.tiles.pieces(view)) {
-      const stretch = { from: piece.from, to: piece.to };
-      const { segments, predicted: guessed } = piece.tile.data;
-      const shade = (name) => this.colours.get(name) ?? PALETTE[0];
-      drawSegments(context, this.panel, view, segments, { top: 0, tall, shade, stretch });
-      if (!predicted || !guessed) continue;
-      const paler = (name) => mixed(shade(name), this.app.theme.card, PALER);
-      drawSegments(context, this.panel, view, guessed, { top: tall + 3, tall, shade: paler, stretch });
-    }
+    const pieces = this.tiles.pieces(view);
+    const shade = (name) => this.colours.get(name) ?? PALETTE[0];
+    drawSegments(context, this.panel, view, shownSegments(pieces, "segments"), { top: 0, tall, shade });
+    if (!predicted) return;
+    const paler = (name) => mixed(shade(name), this.app.theme.card, PALER);
+    const look = { top: tall + 3, tall, shade: paler };
+    drawSegments(context, this.panel, view, shownSegments(pieces, "predicted"), look);
   }
 
   drawLines(context, view) {
@@ -174,8 +173,8 @@ function isBand({ low, high }) {
 }
 
 /** What a column of pixels holds, in words. */
-function between(low, high) {
+function between(low, high, span) {
   if (low === null) return "–";
-  const [from, to] = [short(low), short(high)];
+  const [from, to] = [short(low, span), short(high, span)];
   return from === to ? from : `${from} to ${to}`;
 }

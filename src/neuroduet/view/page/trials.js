@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { toTime, toX } from "./axis.js";
-import { element, makePanel } from "./panel.js";
+import { counted, element, makePanel } from "./panel.js";
 import { firstAfter } from "./segments.js";
 import { splitColour } from "./theme.js";
 import { Tiles } from "./tiles.js";
@@ -12,7 +12,7 @@ export class Trials {
   constructor(app) {
     this.app = app;
     this.panel = makePanel(app.stack, "trials", "trials over time");
-    const text = `${app.session.trials.count} trials`;
+    const text = counted(app.session.trials.count, "trial");
     this.panel.gutter.append(element("div", { className: "title", textContent: text }));
     this.tiles = new Tiles(
       async (start, end, columns, signal) =>
