@@ -21,6 +21,7 @@ from neuroduet.presets import PRESETS
 from neuroduet.training.fit import train
 from neuroduet.training.info import (
     count_parameters,
+    cut_short,
     describe_run,
     steps_per_epoch,
     tokens_per_window,
@@ -268,6 +269,22 @@ def test_what_ended_a_training_is_told(
 ) -> None:
     (training,) = describe_run(write_run(tmp_path, tiny(*settings), CURVES))["trainings"]
     assert (training["stopped_by"], training["epochs"]) == (reason, epochs)
+
+
+def test_whoever_gave_too_few_minutes_is_told(tmp_path: Path) -> None:
+    windows = {"lab/a.1": 20, "b": 4}  # four steps of an epoch: thirty steps are 7.5
+    brief = tiny("training.batch_size=8", "training.max_minutes=1.5", "training.max_epochs=100")
+    said = cut_short(write_run(tmp_path / "brief", brief, CURVES, windows))
+    assert said.startswith("its time ended after 7.5 of 100 epochs;")
+    for name, more in {"steps": "max_steps=30", "epochs": "max_epochs=7"}.items():
+        whole = override(brief, [f"training.{more}"])
+        if name == "steps":
+            whole = override(whole, ["training.max_minutes=2"])
+        assert cut_short(write_run(tmp_path / name, whole, CURVES, windows)) == ""
+    for index, curves in enumerate((CURVES, CURVES.replace("\n30,1.5", "\n8,1.5"))):
+        member = override(brief, [f"training.seed={index}"])
+        write_run(tmp_path / "both" / "members" / f"0{index}", member, curves, windows)
+    assert cut_short(tmp_path / "both").startswith("its time ended after 2 of 100 epochs;")
 
 
 def test_each_member_of_an_ensemble_has_its_training_and_all_count(tmp_path: Path) -> None:

@@ -137,6 +137,11 @@ def _announce(run: Path, data: Path, as_json: bool) -> None:
     if as_json:
         write_json(_outcome(run))
         return
+    from neuroduet.training.info import cut_short
+
+    ended = cut_short(run)
+    if ended:
+        write(ended, stderr=True)
     write(f"the run is in {run}")
     write_next("evaluate", run, "--data", data)
 

@@ -26,7 +26,7 @@ from neuroduet.training.engine import run_lightning
 from neuroduet.training.files import own_run, read_tensors
 from neuroduet.training.folder import check_folder, ensemble_folder, prepare_folder
 from neuroduet.training.given import as_config, as_names, path_of
-from neuroduet.training.info import epochs_trained
+from neuroduet.training.info import cut_short
 from neuroduet.training.jobs import finish_ensemble, member_config, only_here, run_jobs
 from neuroduet.training.module import TrainingModule, best_path
 from neuroduet.training.ranks import Ranks, ranks_of
@@ -100,13 +100,9 @@ def say_outcome(run: Path) -> None:
         many = f"{len(one.sessions)} session{'' if len(one.sessions) == 1 else 's'}"
         best = "" if one.score is None else f", best mean validation score {one.score:.3f}"
         write(f"trained {one.model} on {many}{best}", stderr=True)
-    epochs = epochs_trained(run)
-    if epochs is not None:
-        had, asked = epochs
-        write(
-            f"its time ended after {had:.3g} of {asked} epochs; scores may grow with more minutes",
-            stderr=True,
-        )
+    ended = cut_short(run)
+    if ended:
+        write(ended, stderr=True)
 
 
 def fit(

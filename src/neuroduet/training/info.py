@@ -87,26 +87,31 @@ def _describe(run: Path) -> Fields:
     }
 
 
-def epochs_trained(run: Path) -> tuple[float, int] | None:
-    """How far a training came before its minutes ended.
+def cut_short(run: Path) -> str:
+    """What there is to say of a training that ended because its minutes did.
 
     Args:
         run: Folder of a run; of an ensemble the member that came least far counts.
 
     Returns:
-        Epochs it had, and those that its configuration asks for; ``None`` where something else
-        than time ended it.
+        A sentence; empty where something else ended it.
     """
-    cut_short = []
+    ends = []
     for folder in _member_folders(run) or [run]:
-        config, rows = load_config(folder / "config.yaml"), read_curves(folder / "metrics.csv")
+        rows = read_curves(folder / "metrics.csv")
+        if not rows:
+            continue
+        config = load_config(folder / "config.yaml")
         stopped_by = _stopped_by(config.training, rows, _validation(rows))
         if stopped_by == "max_minutes":
             steps = int(rows[-1]["step"])
             epochs = _extent(config, steps, stopped_by, read_environment(folder))[0]
-            if epochs is not None:
-                cut_short.append((epochs, config.training.max_epochs))
-    return min(cut_short, default=None)
+            if epochs is not None and epochs < config.training.max_epochs:
+                ends.append((epochs, config.training.max_epochs))
+    if not ends:
+        return ""
+    had, asked = min(ends)
+    return f"its time ended after {had:.3g} of {asked} epochs; scores may grow with more minutes"
 
 
 def count_parameters(model: Model) -> dict[str, int]:
